@@ -1,0 +1,6 @@
+#![doc = include_str!("../docs/ARCHITECTURE.md")]
+// A test that unwraps says where it failed; the rule is for code that serves.
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod event;
+pub mod query;
