@@ -6,3 +6,4 @@ pub mod event;
 pub mod problem;
 pub mod query;
 pub mod schema;
+pub mod source;

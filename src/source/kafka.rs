@@ -1,0 +1,418 @@
+//! The Kafka consumer: one thread polls, assigns, commits and unassigns.
+//!
+//! In: [`KafkaConfig`]. Out: a [`Source`] with a queue for each partition.
+//!
+//! Each assigned partition is split off into a queue of its own *before* it is assigned, so none
+//! of its records ever pass through the main queue. A partition whose lane is full is not polled;
+//! librdkafka then stops fetching it at its prefetch limit. (Pausing would throw the prefetched
+//! records away and fetch them again.)
+//!
+//! # Invariants
+//! - The rebalance callback only notes what happened. Assigning, unassigning and committing follow
+//!   on the polling thread, outside the callback: waiting in it would stall every lane.
+//! - Every start offset is explicit: the committed one, else the start of the log.
+//! - A revoked partition stays assigned until its lane is released, then its last offset is
+//!   committed and it is given up.
+//!
+//! Deliberately unknown here: batches, and when an offset may be committed.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::bindings::rd_kafka_resp_err_t as Code;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::consumer::{
+    BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol,
+};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::{Assignment, Intake, KafkaConfig, Source, SourceError, Waker, native};
+use crate::event::{Headers, PartitionId, RawRecord};
+
+/// How long one request to the broker may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Records taken from one partition before the next has its turn.
+const TURN: usize = 2_000;
+
+/// A consumer of topics.
+pub struct KafkaSource {
+    consumer: Arc<BaseConsumer<Context>>,
+    cluster: Arc<str>,
+    lanes: Vec<Lane>,
+    /// Scratch for packing a record's headers.
+    headers: Vec<u8>,
+    waker: Arc<Waker>,
+}
+
+struct Lane {
+    partition: PartitionId,
+    queue: PartitionQueue<Context>,
+    /// What was last asked to be committed.
+    next_offset: Option<i64>,
+}
+
+impl KafkaSource {
+    /// Connect and join the group.
+    pub fn connect(config: &KafkaConfig) -> Result<KafkaSource, SourceError> {
+        let waker = Arc::new(Waker::default());
+        let context = Context { rebalances: Mutex::new(Vec::new()) };
+        let mut consumer: BaseConsumer<Context> = client_config(config)
+            .create_with_context(context)
+            .map_err(|error| SourceError::Fatal(format!("kafka: {error}")))?;
+        let ring = Arc::clone(&waker);
+        consumer.set_nonempty_callback(move || ring.ring());
+        let topics: Vec<&str> = config.topics.iter().map(|topic| topic.name.as_str()).collect();
+        consumer.subscribe(&topics).map_err(|error| unavailable("subscribing", &error))?;
+        let cluster = if config.cluster.is_empty() {
+            cluster_id(&consumer, &config.brokers)?
+        } else {
+            config.cluster.clone()
+        };
+        Ok(KafkaSource {
+            consumer: Arc::new(consumer),
+            cluster: cluster.into(),
+            lanes: Vec::new(),
+            headers: Vec::new(),
+            waker,
+        })
+    }
+
+    fn rebalance(&mut self, intake: &mut dyn Intake) -> Result<(), SourceError> {
+        let rebalances = std::mem::take(&mut *self.consumer.context().rebalances());
+        for rebalance in rebalances {
+            match rebalance {
+                Rebalance::Assigned(partitions) => self.assign(&partitions, intake)?,
+                Rebalance::Revoked(partitions) => {
+                    for partition in &partitions {
+                        tracing::info!(%partition, "revoked: draining");
+                        intake.revoked(partition);
+                    }
+                    // An empty revocation still has to be answered.
+                    if partitions.is_empty() {
+                        self.unassign(None)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn assign(
+        &mut self,
+        partitions: &[PartitionId],
+        intake: &mut dyn Intake,
+    ) -> Result<(), SourceError> {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition(&partition.topic, partition.partition);
+        }
+        let list = self
+            .consumer
+            .committed_offsets(list, REQUEST_TIMEOUT)
+            .map_err(|error| unavailable("reading committed offsets", &error))?;
+        let incarnations = self.incarnations(partitions)?;
+        let mut starts = TopicPartitionList::new();
+        for partition in partitions {
+            let committed = list
+                .find_partition(&partition.topic, partition.partition)
+                .map(|found| found.offset());
+            let start = match committed {
+                Some(Offset::Offset(offset)) => offset,
+                _ => self.log_start(partition)?,
+            };
+            starts
+                .add_partition_offset(&partition.topic, partition.partition, Offset::Offset(start))
+                .map_err(|error| unavailable("assigning", &error))?;
+            let queue = self.split(partition)?;
+            self.lanes.push(Lane { partition: partition.clone(), queue, next_offset: None });
+            let incarnation = incarnations.get(&*partition.topic).cloned().unwrap_or_default();
+            tracing::info!(%partition, start, %incarnation, "assigned");
+            intake.assigned(Assignment {
+                partition: partition.clone(),
+                cluster: Arc::clone(&self.cluster),
+                incarnation: incarnation.into(),
+                start,
+            });
+        }
+        let assigned = match self.consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => self.consumer.incremental_assign(&starts),
+            _ => self.consumer.assign(&starts),
+        };
+        assigned.map_err(|error| unavailable("assigning", &error))
+    }
+
+    fn split(&self, partition: &PartitionId) -> Result<PartitionQueue<Context>, SourceError> {
+        let split = self.consumer.split_partition_queue(&partition.topic, partition.partition);
+        let mut queue = split
+            .ok_or_else(|| SourceError::Fatal(format!("{partition}: librdkafka has no queue")))?;
+        let ring = Arc::clone(&self.waker);
+        queue.set_nonempty_callback(move || ring.ring());
+        Ok(queue)
+    }
+
+    fn log_start(&self, partition: &PartitionId) -> Result<i64, SourceError> {
+        let (low, _) = self
+            .consumer
+            .fetch_watermarks(&partition.topic, partition.partition, REQUEST_TIMEOUT)
+            .map_err(|error| unavailable(&format!("{partition}: reading the log start"), &error))?;
+        Ok(low)
+    }
+
+    fn incarnations(
+        &self,
+        partitions: &[PartitionId],
+    ) -> Result<HashMap<String, String>, SourceError> {
+        let mut topics: Vec<&str> = partitions.iter().map(|p| &*p.topic).collect();
+        topics.sort_unstable();
+        topics.dedup();
+        if topics.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let client = self.consumer.client().native_ptr();
+        #[allow(unsafe_code, reason = "the handle comes from the wrapper that owns it")]
+        // SAFETY: the consumer owns the handle and outlives the call.
+        let ids = unsafe { native::topic_ids(client, &topics, REQUEST_TIMEOUT) };
+        match ids {
+            Ok(ids) => Ok(ids),
+            // A broker without the request (librdkafka's own mock is one) has no ids to tell.
+            Err(cause) if cause.contains("not supported") || cause.contains("Unsupported") => {
+                Ok(HashMap::new())
+            }
+            Err(cause) => Err(SourceError::Unavailable { what: "reading topic ids".into(), cause }),
+        }
+    }
+
+    /// Give up one partition, or answer an empty revocation.
+    fn unassign(&mut self, partition: Option<&PartitionId>) -> Result<(), SourceError> {
+        let mut list = TopicPartitionList::new();
+        if let Some(partition) = partition {
+            list.add_partition(&partition.topic, partition.partition);
+        }
+        let unassigned = match self.consumer.rebalance_protocol() {
+            RebalanceProtocol::Cooperative => self.consumer.incremental_unassign(&list),
+            // Eager revokes everything at once: it ends with the last lane.
+            _ if self.lanes.is_empty() => self.consumer.unassign(),
+            _ => Ok(()),
+        };
+        unassigned.map_err(|error| unavailable("unassigning", &error))
+    }
+
+    fn commit_now(&self, lanes: &[&Lane]) -> Result<(), SourceError> {
+        let mut list = TopicPartitionList::new();
+        for lane in lanes {
+            if let Some(next) = lane.next_offset {
+                let (topic, partition) = (&lane.partition.topic, lane.partition.partition);
+                let offset = Offset::Offset(next);
+                list.add_partition_offset(topic, partition, offset)
+                    .map_err(|error| unavailable("committing", &error))?;
+            }
+        }
+        if list.count() == 0 {
+            return Ok(());
+        }
+        self.consumer
+            .commit(&list, CommitMode::Sync)
+            .map_err(|error| unavailable("committing", &error))
+    }
+}
+
+impl Source for KafkaSource {
+    fn poll(&mut self, timeout: Duration, intake: &mut dyn Intake) -> Result<(), SourceError> {
+        let consumer = Arc::clone(&self.consumer);
+        if let Some(Err(error)) = consumer.poll(Duration::ZERO) {
+            report(&error)?;
+        }
+        self.rebalance(intake)?;
+        let mut idle = true;
+        for lane in &self.lanes {
+            for _ in 0..TURN {
+                if !intake.wants(&lane.partition) {
+                    break;
+                }
+                match lane.queue.poll(Duration::ZERO) {
+                    None => break,
+                    Some(Ok(message)) => {
+                        idle = false;
+                        hand_over(&lane.partition, &message, &mut self.headers, intake);
+                    }
+                    Some(Err(error)) => {
+                        report(&error)?;
+                        break;
+                    }
+                }
+            }
+        }
+        if idle {
+            self.waker.wait(timeout);
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, partition: &PartitionId, next_offset: i64) -> Result<(), SourceError> {
+        // The one place that commits checks that the partition is still its own: the coordinator
+        // checks member and generation, not ownership.
+        let Some(lane) = self.lanes.iter_mut().find(|lane| lane.partition == *partition) else {
+            return Ok(());
+        };
+        lane.next_offset = Some(next_offset);
+        let mut list = TopicPartitionList::new();
+        let offset = Offset::Offset(next_offset);
+        list.add_partition_offset(&partition.topic, partition.partition, offset)
+            .and_then(|()| self.consumer.commit(&list, CommitMode::Async))
+            .map_err(|error| unavailable(&format!("{partition}: committing"), &error))
+    }
+
+    fn release(&mut self, partition: &PartitionId) -> Result<(), SourceError> {
+        let Some(at) = self.lanes.iter().position(|lane| lane.partition == *partition) else {
+            return Ok(());
+        };
+        let lane = self.lanes.swap_remove(at);
+        if let Err(error) = self.commit_now(&[&lane]) {
+            tracing::warn!(%partition, %error, "the last commit before giving up failed");
+        }
+        self.unassign(Some(partition))
+    }
+
+    fn close(&mut self) -> Result<(), SourceError> {
+        self.commit_now(&self.lanes.iter().collect::<Vec<_>>())?;
+        self.lanes.clear();
+        self.consumer.unsubscribe();
+        Ok(())
+    }
+
+    fn waker(&self) -> Arc<Waker> {
+        Arc::clone(&self.waker)
+    }
+}
+
+fn hand_over(
+    partition: &PartitionId,
+    message: &BorrowedMessage<'_>,
+    headers: &mut Vec<u8>,
+    intake: &mut dyn Intake,
+) {
+    headers.clear();
+    for header in message.headers().into_iter().flat_map(|found| found.iter()) {
+        Headers::pack(headers, header.key, header.value.unwrap_or_default());
+    }
+    let record = RawRecord {
+        offset: message.offset(),
+        timestamp: message.timestamp().to_millis().map(|millis| millis.saturating_mul(1_000)),
+        key: message.key(),
+        headers: Headers::packed(headers),
+        payload: message.payload().unwrap_or_default(),
+    };
+    intake.take(partition, &record);
+}
+
+/// Errors librdkafka mends by itself are told once; the others end the source.
+fn report(error: &KafkaError) -> Result<(), SourceError> {
+    match error {
+        KafkaError::MessageConsumptionFatal(code) => {
+            Err(SourceError::Fatal(format!("kafka: fatal: {code}")))
+        }
+        KafkaError::MessageConsumption(rdkafka::types::RDKafkaErrorCode::AutoOffsetReset) => {
+            Err(SourceError::Fatal(
+                "kafka: a committed offset is outside its partition: records were deleted before \
+                 they were read, or the topic was recreated; look with kafka-consumer-groups, then \
+                 reset the group's offset by hand"
+                    .into(),
+            ))
+        }
+        KafkaError::PartitionEOF(_) => Ok(()),
+        error => {
+            tracing::warn!(%error, "kafka");
+            Ok(())
+        }
+    }
+}
+
+fn unavailable(what: &str, error: &KafkaError) -> SourceError {
+    SourceError::Unavailable { what: format!("kafka: {what}"), cause: error.to_string() }
+}
+
+fn cluster_id(consumer: &BaseConsumer<Context>, brokers: &str) -> Result<String, SourceError> {
+    consumer.client().fetch_cluster_id(REQUEST_TIMEOUT).ok_or_else(|| SourceError::Unavailable {
+        what: format!("kafka: {brokers}"),
+        cause: "no broker told its cluster id; is it up, or set kafka.cluster".into(),
+    })
+}
+
+fn client_config(config: &KafkaConfig) -> ClientConfig {
+    let mut client = ClientConfig::new();
+    for (name, value) in &config.properties {
+        client.set(name, value);
+    }
+    client
+        .set("bootstrap.servers", &config.brokers)
+        .set("group.id", &config.group)
+        .set("client.id", "trailhouse")
+        .set("session.timeout.ms", config.session_timeout_ms.to_string())
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("auto.offset.reset", "error")
+        .set("queued.max.messages.kbytes", (config.prefetch_bytes / 1024).to_string())
+        // How soon a full queue is looked at again: the default of a second starves a fast lane.
+        .set("fetch.queue.backoff.ms", "50")
+        .set_log_level(RDKafkaLogLevel::Warning);
+    client
+}
+
+enum Rebalance {
+    Assigned(Vec<PartitionId>),
+    Revoked(Vec<PartitionId>),
+}
+
+struct Context {
+    /// What the callback noted; the polling thread acts on it.
+    rebalances: Mutex<Vec<Rebalance>>,
+}
+
+impl Context {
+    fn rebalances(&self) -> std::sync::MutexGuard<'_, Vec<Rebalance>> {
+        self.rebalances.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error => tracing::error!(facility, "{message}"),
+            RDKafkaLogLevel::Warning => tracing::warn!(facility, "{message}"),
+            _ => tracing::debug!(facility, "{message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, "kafka: {reason}");
+    }
+}
+
+impl ConsumerContext for Context {
+    fn rebalance(&self, _: &BaseConsumer<Self>, code: Code, list: &mut TopicPartitionList) {
+        let partitions = list.elements().into_iter().map(|element| PartitionId {
+            topic: element.topic().into(),
+            partition: element.partition(),
+        });
+        let partitions = partitions.collect();
+        self.rebalances().push(match code {
+            Code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalance::Assigned(partitions),
+            _ => Rebalance::Revoked(partitions),
+        });
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        if let Err(error) = result {
+            tracing::warn!(%error, "a commit failed; the next one repeats it");
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The librdkafka call the safe wrapper lacks: DescribeTopics, for the ids of topics.
+//!
+//! In: a client and topic names. Out: each topic's id as Kafka prints it (URL-safe base64).
+//!
+//! # Invariants
+//! - Every object made here is destroyed here, on every way out.
+//!
+//! Deliberately unknown here: what an id is for. It changes when a topic is recreated.
+
+#![allow(unsafe_code, reason = "calls into librdkafka; each call says why it is sound")]
+
+use std::collections::HashMap;
+use std::ffi::{CStr, CString, c_char};
+use std::time::Duration;
+
+use rdkafka::bindings as rd;
+
+/// The id of each topic that has one; a broker that knows no ids gives none.
+///
+/// # Safety
+/// `client` must be a live librdkafka handle for the whole call.
+pub unsafe fn topic_ids(
+    client: *mut rd::rd_kafka_t,
+    topics: &[&str],
+    timeout: Duration,
+) -> Result<HashMap<String, String>, String> {
+    let names: Vec<CString> = topics
+        .iter()
+        .map(|name| CString::new(*name))
+        .collect::<Result<_, _>>()
+        .map_err(|_| "a topic's name holds a zero byte".to_owned())?;
+    let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
+    // SAFETY: `client` is live by the caller's promise; `pointers` and the strings they point to
+    // outlive the call, which copies them; every object is destroyed below, and the event is read
+    // only before that.
+    unsafe {
+        let queue = rd::rd_kafka_queue_new(client);
+        let collection =
+            rd::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
+        let operation = rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
+        let options = rd::rd_kafka_AdminOptions_new(client, operation);
+        let millis = timeout.as_millis() as i32;
+        rd::rd_kafka_AdminOptions_set_request_timeout(options, millis, std::ptr::null_mut(), 0);
+        rd::rd_kafka_DescribeTopics(client, collection, options, queue);
+        let event = rd::rd_kafka_queue_poll(queue, millis);
+        let ids = if event.is_null() {
+            Err(format!("no answer to DescribeTopics within {millis} ms"))
+        } else {
+            read(event)
+        };
+        if !event.is_null() {
+            rd::rd_kafka_event_destroy(event);
+        }
+        rd::rd_kafka_AdminOptions_destroy(options);
+        rd::rd_kafka_TopicCollection_destroy(collection);
+        rd::rd_kafka_queue_destroy(queue);
+        ids
+    }
+}
+
+/// # Safety
+/// `event` must be a live result of DescribeTopics.
+unsafe fn read(event: *mut rd::rd_kafka_event_t) -> Result<HashMap<String, String>, String> {
+    let mut found = HashMap::new();
+    // SAFETY: the result, its descriptions and their strings belong to the event, which is live.
+    unsafe {
+        if rd::rd_kafka_event_error(event) as i32 != 0 {
+            return Err(text(rd::rd_kafka_event_error_string(event)));
+        }
+        let result = rd::rd_kafka_event_DescribeTopics_result(event);
+        let mut count = 0;
+        let topics = rd::rd_kafka_DescribeTopics_result_topics(result, &mut count);
+        for at in 0..count {
+            let topic = *topics.add(at);
+            let error = rd::rd_kafka_TopicDescription_error(topic);
+            let id = rd::rd_kafka_TopicDescription_topic_id(topic);
+            if rd::rd_kafka_error_code(error) as i32 != 0 || id.is_null() {
+                continue;
+            }
+            let id = text(rd::rd_kafka_Uuid_base64str(id));
+            // The nil id: a broker from before Kafka 2.8.
+            if !id.bytes().all(|byte| byte == b'A') {
+                found.insert(text(rd::rd_kafka_TopicDescription_name(topic)), id);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// # Safety
+/// `pointer` must be null or a live C string.
+unsafe fn text(pointer: *const c_char) -> String {
+    if pointer.is_null() {
+        return String::new();
+    }
+    // SAFETY: not null, and a live C string by the caller's promise.
+    unsafe { CStr::from_ptr(pointer) }.to_string_lossy().into_owned()
+}
