@@ -7,3 +7,4 @@ pub mod problem;
 pub mod query;
 pub mod schema;
 pub mod source;
+pub mod warehouse;

@@ -1,40 +1,74 @@
-//! Where the next page goes on: the key of the last event of this one.
+//! Where the next page goes on, and in which window: the place of the last event of this one.
 //!
-//! In: `(occurred_at, id)`. Out: an opaque, versioned text that a client hands back unread.
+//! In: a [`Place`], the window as resolved for the first page. Out: an opaque, versioned text that
+//! a client hands back unread.
 //!
 //! # Invariants
 //! - A printed cursor parses to itself; any other text is refused, never misread.
 //! - It carries the question it belongs to (as a digest), so that a cursor taken to another
 //!   filter is refused instead of giving a page of something else.
+//! - It carries the window and the moment it was resolved at, both in microseconds: `-24h` means
+//!   on every page what it meant on the first.
+//! - It grants nothing: whose logs may be seen is decided anew for every page.
 //!
-//! Deliberately unknown here: how the key is used in SQL.
+//! Deliberately unknown here: how the place is used in SQL.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
-use crate::event::Micros;
+use super::{Query, TenantScope, Window};
+use crate::event::{Micros, StoredEvent, id};
 
 /// First byte of every cursor; raised when the layout changes.
-const VERSION: u8 = 1;
-const LENGTH: usize = 1 + 8 + 16 + 8;
+const VERSION: u8 = 2;
+const LENGTH: usize = 1 + 8 + 16 + 3 * 8 + 8;
 
-/// The key of the last event of a page.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cursor {
-    /// That event's time.
+/// Where an event stands in the order of answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The event's time.
     pub occurred_at: Micros,
-    /// That event's id.
+    /// The event's id.
     pub id: Uuid,
 }
 
+impl Place {
+    /// An event's place.
+    pub fn of(event: &StoredEvent) -> Place {
+        Place { occurred_at: event.occurred_at, id: event.id }
+    }
+
+    /// What places are ordered by; a page begins with the greatest.
+    ///
+    /// An id counts by its second half first. That is how ClickHouse orders a UUID, on disk too,
+    /// and an order of our own would cost it its primary key. To a reader one is as good as the
+    /// other: the id only makes the order total.
+    pub fn rank(self) -> (Micros, u128) {
+        (self.occurred_at, self.id.as_u128().rotate_left(64))
+    }
+}
+
+/// What a page leaves for the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    /// The place of the page's last event.
+    pub after: Place,
+    /// The window of the first page.
+    pub window: Window,
+    /// The moment that window's relative ends were counted from.
+    pub asked_at: Micros,
+}
+
 impl Cursor {
-    /// The opaque text, bound to a question by `question`, a digest of everything but the place.
+    /// The opaque text, bound to a question by its [`Query::digest`].
     pub fn encode(&self, question: u64) -> String {
         let mut bytes = Vec::with_capacity(LENGTH);
         bytes.push(VERSION);
-        bytes.extend_from_slice(&self.occurred_at.to_be_bytes());
-        bytes.extend_from_slice(self.id.as_bytes());
+        bytes.extend_from_slice(self.after.id.as_bytes());
+        for moment in [self.after.occurred_at, self.window.from, self.window.to, self.asked_at] {
+            bytes.extend_from_slice(&moment.to_be_bytes());
+        }
         bytes.extend_from_slice(&question.to_be_bytes());
         URL_SAFE_NO_PAD.encode(bytes)
     }
@@ -46,15 +80,46 @@ impl Cursor {
         if bytes[0] != VERSION {
             return Err(CursorError::Malformed);
         }
-        let (mut occurred_at, mut id, mut asked) = ([0; 8], [0; 16], [0; 8]);
-        occurred_at.copy_from_slice(&bytes[1..9]);
-        id.copy_from_slice(&bytes[9..25]);
-        asked.copy_from_slice(&bytes[25..]);
+        let mut id = [0; 16];
+        id.copy_from_slice(&bytes[1..17]);
+        let mut numbers = [[0; 8]; 5];
+        for (number, part) in numbers.iter_mut().zip(bytes[17..].chunks_exact(8)) {
+            number.copy_from_slice(part);
+        }
+        let [occurred_at, from, to, asked_at, asked] = numbers;
         if u64::from_be_bytes(asked) != question {
             return Err(CursorError::OtherQuestion);
         }
-        Ok(Cursor { occurred_at: Micros::from_be_bytes(occurred_at), id: Uuid::from_bytes(id) })
+        Ok(Cursor {
+            after: Place {
+                occurred_at: Micros::from_be_bytes(occurred_at),
+                id: Uuid::from_bytes(id),
+            },
+            window: Window { from: Micros::from_be_bytes(from), to: Micros::from_be_bytes(to) },
+            asked_at: Micros::from_be_bytes(asked_at),
+        })
     }
+}
+
+impl Query {
+    /// A digest of what is asked: scope and conditions, whatever order they are written in. The
+    /// window is left out, because a cursor carries it; so are place and limit.
+    pub fn digest(&self) -> u64 {
+        let mut lines: Vec<String> = self.conditions.iter().map(|c| format!("{c:?}")).collect();
+        match &self.tenants {
+            TenantScope::All => lines.push("every tenant".into()),
+            TenantScope::Only(tenants) => lines.push(format!("{:?}", sorted(tenants.clone()))),
+        }
+        // `Debug` quotes and escapes, so no value can imitate another line.
+        let digest = id::digest(sorted(lines).join("\n").as_bytes());
+        digest.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
+    }
+}
+
+fn sorted(mut texts: Vec<String>) -> Vec<String> {
+    texts.sort();
+    texts.dedup();
+    texts
 }
 
 /// Why a text is not a cursor for this question.
@@ -64,7 +129,7 @@ pub enum CursorError {
     #[error("the cursor is malformed; pass next_cursor of the previous page unchanged")]
     Malformed,
     /// Printed for another filter or window.
-    #[error("the cursor belongs to another filter; repeat the parameters of the first page")]
+    #[error("the cursor belongs to another question; repeat the parameters of the first page")]
     OtherQuestion,
 }
 
@@ -72,12 +137,16 @@ pub enum CursorError {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::Condition;
     use super::*;
 
     proptest! {
         #[test]
-        fn a_printed_cursor_parses_to_itself(at: i64, id: u128, question: u64) {
-            let cursor = Cursor { occurred_at: at, id: Uuid::from_u128(id) };
+        fn a_printed_cursor_parses_to_itself(
+            at: i64, id: u128, from: i64, to: i64, asked_at: i64, question: u64
+        ) {
+            let after = Place { occurred_at: at, id: Uuid::from_u128(id) };
+            let cursor = Cursor { after, window: Window { from, to }, asked_at };
             prop_assert_eq!(Cursor::decode(&cursor.encode(question), question), Ok(cursor));
             let other = Cursor::decode(&cursor.encode(question), question ^ 1);
             prop_assert_eq!(other, Err(CursorError::OtherQuestion));
@@ -88,5 +157,32 @@ mod tests {
             prop_assume!(URL_SAFE_NO_PAD.decode(&text).map_or(true, |b| b.len() != LENGTH));
             prop_assert_eq!(Cursor::decode(&text, 0), Err(CursorError::Malformed));
         }
+
+        #[test]
+        fn places_are_ordered_by_time_and_then_by_the_second_half_of_the_id(
+            a: (i64, u64, u64), b: (i64, u64, u64)
+        ) {
+            let place = |(at, first, second)| Place {
+                occurred_at: at,
+                id: Uuid::from_u64_pair(first, second),
+            };
+            let expected = (a.0, a.2, a.1).cmp(&(b.0, b.2, b.1));
+            prop_assert_eq!(place(a).rank().cmp(&place(b).rank()), expected);
+        }
+    }
+
+    #[test]
+    fn a_question_is_its_scope_and_conditions_in_any_order() {
+        let ask = |tenants: &[&str], conditions: &[Condition]| {
+            let tenants = TenantScope::Only(tenants.iter().map(|t| t.to_string()).collect());
+            let query = Query::new(tenants, Window { from: 0, to: 1 }, 10);
+            Query { conditions: conditions.to_vec(), ..query }.digest()
+        };
+        let (a, b) = (Condition::Action("a".into()), Condition::ActorId("a".into()));
+        let one = ask(&["x", "y"], &[a.clone(), b.clone()]);
+        assert_eq!(one, ask(&["y", "x"], &[b.clone(), a.clone()]));
+        assert_ne!(one, ask(&["x"], &[a.clone(), b.clone()]));
+        assert_ne!(one, ask(&["x", "y"], std::slice::from_ref(&a)));
+        assert_ne!(ask(&["x"], &[a]), ask(&["x"], &[b]));
     }
 }

@@ -4,13 +4,17 @@
 //!
 //! # Invariants
 //! - Written to be obviously right: filter, sort, fold, cut. No index, no cleverness.
+//! - The order is total: events of one [`Place`] are repeats, and stand by the position of their
+//!   records. A fold shows the first of them.
 //!
 //! Deliberately unknown here: performance.
 
+use std::cmp::Reverse;
+
 use uuid::Uuid;
 
-use super::{Answer, Condition, Cursor, EventReader, Page, Query, TenantScope};
-use crate::event::StoredEvent;
+use super::{Answer, Condition, EventReader, Page, Place, Query, TenantScope};
+use crate::event::{StoredEvent, StoredPosition};
 
 /// Events in a list.
 #[derive(Debug, Default)]
@@ -21,28 +25,38 @@ pub struct MemoryReader {
 
 impl MemoryReader {
     fn answer(&self, query: &Query) -> Page {
-        let mut found: Vec<&StoredEvent> =
-            self.events.iter().filter(|event| matches(query, event)).collect();
-        found.sort_by_key(|event| std::cmp::Reverse((event.occurred_at, event.id)));
+        let mut found = self.folded(|event| matches(query, event));
+        let more = found.len() > query.limit as usize;
+        found.truncate(query.limit as usize);
+        let next = found.last().map(Place::of).filter(|_| more);
+        let without_raw = |event| StoredEvent { raw: None, ..event };
+        Page { events: found.into_iter().map(without_raw).collect(), next }
+    }
+
+    /// The events that match, newest first, repeats folded.
+    fn folded(&self, matches: impl Fn(&StoredEvent) -> bool) -> Vec<StoredEvent> {
+        let mut found: Vec<&StoredEvent> = self.events.iter().filter(|e| matches(e)).collect();
+        found.sort_by(|a, b| order(a).cmp(&order(b)));
         let mut folded: Vec<StoredEvent> = Vec::new();
         for event in found {
             match folded.last_mut() {
-                Some(last) if last.id == event.id => last.repeats += 1,
-                _ => folded.push(StoredEvent { repeats: 1, raw: None, ..event.clone() }),
+                Some(last) if Place::of(last) == Place::of(event) => last.repeats += 1,
+                _ => folded.push(StoredEvent { repeats: 1, ..event.clone() }),
             }
         }
-        let more = folded.len() > query.limit as usize;
-        folded.truncate(query.limit as usize);
-        let last = folded.last().map(|e| Cursor { occurred_at: e.occurred_at, id: e.id });
-        Page { events: folded, next: last.filter(|_| more) }
+        folded
     }
 }
 
+fn order(event: &StoredEvent) -> impl Ord {
+    let StoredPosition { cluster, topic, incarnation, partition, offset, index } = &event.kafka;
+    (Reverse(Place::of(event).rank()), (cluster, topic, incarnation, partition, offset, index))
+}
+
 fn matches(query: &Query, event: &StoredEvent) -> bool {
-    let key = (event.occurred_at, event.id);
     query.tenants.allows(&event.tenant)
         && query.window.contains(event.occurred_at)
-        && query.after.is_none_or(|after| key < (after.occurred_at, after.id))
+        && query.after.is_none_or(|after| Place::of(event).rank() < after.rank())
         && query.conditions.iter().all(|condition| holds(condition, event))
 }
 
@@ -67,11 +81,8 @@ impl EventReader for MemoryReader {
 
     fn get<'a>(&'a self, tenants: &'a TenantScope, id: Uuid) -> Answer<'a, Option<StoredEvent>> {
         Box::pin(async move {
-            let mut found =
-                self.events.iter().filter(|event| event.id == id && tenants.allows(&event.tenant));
-            let first = found.next().cloned();
-            let repeats = 1 + found.count() as u64;
-            Ok(first.map(|event| StoredEvent { repeats, ..event }))
+            let found = self.folded(|event| event.id == id && tenants.allows(&event.tenant));
+            Ok(found.into_iter().next())
         })
     }
 

@@ -6,7 +6,7 @@
 //! # Invariants
 //! - A [`Query`] cannot be built without a [`TenantScope`]: the constructor demands it.
 //! - A window is half-open, `[from, to)`, in microseconds; the order is newest first, by
-//!   `(occurred_at, id)`.
+//!   [`Place::rank`].
 //! - A page folds byte-identical repeats of an event into one and says how many.
 //!
 //! Deliberately unknown here: HTTP parameters, SQL.
@@ -19,7 +19,7 @@ use std::net::Ipv6Addr;
 
 use crate::event::{Micros, Outcome, StoredEvent, Verb};
 
-pub use cursor::{Cursor, CursorError};
+pub use cursor::{Cursor, CursorError, Place};
 pub use reader::{Answer, EventReader, ReadError};
 
 /// One question.
@@ -34,7 +34,7 @@ pub struct Query {
     /// How many events a page holds at most.
     pub limit: u32,
     /// The last event of the page before; `None` for the first page.
-    pub after: Option<Cursor>,
+    pub after: Option<Place>,
 }
 
 impl Query {
@@ -106,5 +106,5 @@ pub struct Page {
     /// The events, newest first; without `raw`.
     pub events: Vec<StoredEvent>,
     /// Where the next page goes on; `None` on the last.
-    pub next: Option<Cursor>,
+    pub next: Option<Place>,
 }

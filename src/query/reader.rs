@@ -25,7 +25,8 @@ pub trait EventReader: Send + Sync {
     /// The events of one page.
     fn page<'a>(&'a self, query: &'a Query) -> Answer<'a, Page>;
 
-    /// One event with its raw bytes; `None` where the scope has no such id.
+    /// One event with its raw bytes, the newest where an id has several times; `None` where the
+    /// scope has no such id.
     fn get<'a>(&'a self, tenants: &'a TenantScope, id: Uuid) -> Answer<'a, Option<StoredEvent>>;
 
     /// Whether the store answers at all.

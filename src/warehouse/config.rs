@@ -1,0 +1,118 @@
+//! Where ClickHouse is, and who we are there.
+//!
+//! In: the `[clickhouse]` table of the configuration. Out: [`ClickHouseConfig`].
+//!
+//! # Invariants
+//! - Every field has a default that suits a ClickHouse on this machine.
+//! - A password given as a file is read when connecting, without its last line ending; it never
+//!   appears in `Debug`.
+//!
+//! Deliberately unknown here: tables, statements.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// The `[clickhouse]` table.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClickHouseConfig {
+    /// Address of the HTTP interface. Default `http://127.0.0.1:8123`.
+    pub url: String,
+    /// Database that holds the tables; `migrate up` creates it. Default `trailhouse`.
+    pub database: String,
+    /// User name. Default `default`.
+    pub user: String,
+    /// Password; only one of `password` and `password_file`. Default empty.
+    pub password: String,
+    /// File that holds the password and nothing else. Default none.
+    pub password_file: Option<PathBuf>,
+    /// Whether bodies travel as LZ4: pays on a network, not on loopback. Default `false`.
+    pub compression: bool,
+}
+
+impl Default for ClickHouseConfig {
+    fn default() -> ClickHouseConfig {
+        ClickHouseConfig {
+            url: "http://127.0.0.1:8123".into(),
+            database: "trailhouse".into(),
+            user: "default".into(),
+            password: String::new(),
+            password_file: None,
+            compression: false,
+        }
+    }
+}
+
+impl ClickHouseConfig {
+    /// Everything that is wrong here, a sentence each; empty when nothing is.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if !self.url.starts_with("http://") {
+            let fix = "write http://HOST:PORT; for TLS, put a proxy in front";
+            problems.push(format!("clickhouse.url: {:?} is no http address; {fix}", self.url));
+        }
+        for (field, value) in [("database", &self.database), ("user", &self.user)] {
+            if value.is_empty() {
+                problems
+                    .push(format!("clickhouse.{field}: empty; name one, or leave the line out"));
+            }
+        }
+        if !self.password.is_empty() && self.password_file.is_some() {
+            problems.push("clickhouse.password: password_file is set too; keep one of them".into());
+        }
+        problems
+    }
+
+    /// The password, wherever it is kept.
+    pub(super) fn secret(&self) -> std::io::Result<String> {
+        let Some(path) = &self.password_file else { return Ok(self.password.clone()) };
+        let text = std::fs::read_to_string(path)?;
+        Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    }
+}
+
+impl fmt::Debug for ClickHouseConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClickHouseConfig")
+            .field("url", &self.url)
+            .field("database", &self.database)
+            .field("user", &self.user)
+            .field("password", &if self.password.is_empty() { "" } else { "***" })
+            .field("password_file", &self.password_file)
+            .field("compression", &self.compression)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_comes_from_its_file_without_the_line_ending() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "se cret\r\n").unwrap();
+        let config = ClickHouseConfig {
+            password_file: Some(file.path().to_owned()),
+            ..ClickHouseConfig::default()
+        };
+        assert_eq!(config.secret().unwrap(), "se cret");
+    }
+
+    #[test]
+    fn every_problem_is_named_at_once_and_the_password_is_not() {
+        let config = ClickHouseConfig {
+            url: "localhost:8123".into(),
+            database: String::new(),
+            password: "hunter2".into(),
+            password_file: Some("/nowhere".into()),
+            ..ClickHouseConfig::default()
+        };
+        let problems = config.problems();
+        assert_eq!(problems.len(), 3, "{problems:?}");
+        assert!(!format!("{config:?} {problems:?}").contains("hunter2"));
+        assert_eq!(ClickHouseConfig::default().problems(), Vec::<String>::new());
+    }
+}

@@ -1,0 +1,300 @@
+//! Migrations: the tables as numbered statements, embedded from `deploy/clickhouse`.
+//!
+//! In: a [`Warehouse`]. Out: which statements it has had ([`status`]), and the rest of them run
+//! ([`up`]).
+//!
+//! # Invariants
+//! - One statement a file; a file that has been released is never edited, only followed by another
+//!   (its SHA-256 is kept beside its number, and [`up`] refuses when they differ).
+//! - Every statement may run twice (`IF NOT EXISTS`) and is recorded only after it has run. So a
+//!   crash in between, or two workers at once, repeat a statement that changes nothing and record
+//!   it twice; a version counts once however often it is recorded. No lock is needed.
+//! - A version this program does not know was applied by a newer one: it is left alone, so that an
+//!   old worker may restart in the middle of an upgrade.
+//!
+//! Deliberately unknown here: what the columns mean (their comments say).
+
+use std::collections::BTreeMap;
+
+use clickhouse::Row;
+use clickhouse::sql::Identifier;
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::Warehouse;
+
+const LEDGER: &str = "\
+CREATE TABLE IF NOT EXISTS schema_migrations
+(
+    `version` UInt32 COMMENT 'number the file begins with',
+    `name` String COMMENT 'rest of the file name',
+    `checksum` String COMMENT 'SHA-256 of the file, lower-case hex',
+    `applied_at` DateTime64(3, 'UTC') DEFAULT now64(3) COMMENT 'when, milliseconds UTC'
+)
+ENGINE = MergeTree
+ORDER BY version
+COMMENT 'migrations that have run; a version may be recorded more than once'";
+
+/// One numbered statement.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Migration {
+    /// Number the file begins with.
+    pub version: u32,
+    /// Rest of the file's name.
+    pub name: &'static str,
+    /// The statement.
+    pub sql: &'static str,
+}
+
+/// Every migration, in order.
+pub const ALL: &[Migration] = &[
+    Migration {
+        version: 1,
+        name: "events",
+        sql: include_str!("../../deploy/clickhouse/0001_events.sql"),
+    },
+    Migration {
+        version: 2,
+        name: "quarantine",
+        sql: include_str!("../../deploy/clickhouse/0002_quarantine.sql"),
+    },
+    Migration {
+        version: 3,
+        name: "batches",
+        sql: include_str!("../../deploy/clickhouse/0003_batches.sql"),
+    },
+];
+
+impl Migration {
+    /// SHA-256 of the statement, in lower-case hex.
+    pub fn checksum(&self) -> String {
+        Sha256::digest(self.sql).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+/// A version, and how a database stands to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MigrationState {
+    /// The number.
+    pub version: u32,
+    /// The name.
+    pub name: String,
+    /// How it stands.
+    pub standing: Standing,
+}
+
+/// How a database stands to a migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It has run.
+    Applied,
+    /// It has not run.
+    Pending,
+    /// It has run with another text than this program's.
+    Changed,
+    /// It was run by a newer program.
+    Unknown,
+}
+
+impl Standing {
+    /// The word `migrate status` prints.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Standing::Applied => "applied",
+            Standing::Pending => "pending",
+            Standing::Changed => "changed",
+            Standing::Unknown => "unknown (applied by a newer trailhouse)",
+        }
+    }
+}
+
+/// How the database stands to every migration, by version. Changes nothing.
+pub async fn status(warehouse: &Warehouse) -> Result<Vec<MigrationState>, MigrateError> {
+    let recorded = recorded(warehouse).await?;
+    Ok(compare(ALL, &recorded))
+}
+
+/// Run what is pending, creating the database if it is missing; answers what was run. With
+/// `dry_run` answers what would be, and changes nothing.
+pub async fn up(
+    warehouse: &Warehouse,
+    dry_run: bool,
+) -> Result<Vec<&'static Migration>, MigrateError> {
+    let states = status(warehouse).await?;
+    if let Some(changed) = states.iter().find(|state| state.standing == Standing::Changed) {
+        return Err(MigrateError::Changed {
+            version: changed.version,
+            name: changed.name.clone(),
+            database: warehouse.database().to_owned(),
+        });
+    }
+    let is_pending = |migration: &&Migration| {
+        states.iter().any(|s| s.version == migration.version && s.standing == Standing::Pending)
+    };
+    let pending: Vec<&'static Migration> = ALL.iter().filter(is_pending).collect();
+    if dry_run || pending.is_empty() {
+        return Ok(pending);
+    }
+    if !database_exists(warehouse).await? {
+        let create = warehouse.server.query("CREATE DATABASE IF NOT EXISTS ?");
+        create.bind(Identifier(warehouse.database())).execute().await?;
+    }
+    warehouse.run(LEDGER).await?;
+    for migration in &pending {
+        warehouse.run(migration.sql).await.map_err(|source| MigrateError::Statement {
+            version: migration.version,
+            name: migration.name,
+            source,
+        })?;
+        let record = "INSERT INTO schema_migrations (version, name, checksum) VALUES (?, ?, ?)";
+        let record = warehouse.client().query(record).with_setting("async_insert", "0");
+        record
+            .bind(migration.version)
+            .bind(migration.name)
+            .bind(migration.checksum())
+            .execute()
+            .await?;
+        tracing::info!(version = migration.version, name = migration.name, "migration applied");
+    }
+    Ok(pending)
+}
+
+#[derive(Debug, Clone, Row, Deserialize)]
+struct Record {
+    version: u32,
+    name: String,
+    checksum: String,
+}
+
+async fn database_exists(warehouse: &Warehouse) -> Result<bool, clickhouse::error::Error> {
+    let sql = "SELECT count() FROM system.databases WHERE name = ?";
+    let found: u64 = warehouse.server.query(sql).bind(warehouse.database()).fetch_one().await?;
+    Ok(found > 0)
+}
+
+async fn recorded(warehouse: &Warehouse) -> Result<Vec<Record>, clickhouse::error::Error> {
+    let sql = "SELECT count() FROM system.tables WHERE database = ? AND name = 'schema_migrations'";
+    let ledgers: u64 = warehouse.server.query(sql).bind(warehouse.database()).fetch_one().await?;
+    if ledgers == 0 {
+        return Ok(Vec::new());
+    }
+    let sql = "SELECT ?fields FROM schema_migrations ORDER BY version, applied_at";
+    warehouse.client().query(sql).fetch_all().await
+}
+
+fn compare(known: &[Migration], recorded: &[Record]) -> Vec<MigrationState> {
+    let mut states = BTreeMap::new();
+    for migration in known {
+        states.insert(migration.version, (migration.name.to_owned(), Standing::Pending));
+    }
+    for record in recorded {
+        let same = known.iter().find(|migration| migration.version == record.version);
+        let standing = match same {
+            None => Standing::Unknown,
+            Some(migration) if migration.checksum() == record.checksum => Standing::Applied,
+            Some(_) => Standing::Changed,
+        };
+        let state = states.entry(record.version).or_insert((record.name.clone(), standing));
+        // Two programs may have recorded one version: a text that differs is never hidden.
+        if state.1 != Standing::Changed {
+            state.1 = standing;
+        }
+    }
+    let state = |(version, (name, standing))| MigrationState { version, name, standing };
+    states.into_iter().map(state).collect()
+}
+
+/// Why the tables could not be brought up to date.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrateError {
+    /// A released file was edited.
+    #[error(
+        "migration {version:04}_{name} was applied to database {database} with another text; \
+         restore deploy/clickhouse/{version:04}_{name}.sql and put the change into a new file"
+    )]
+    Changed {
+        /// Its number.
+        version: u32,
+        /// Its name.
+        name: String,
+        /// The database that has the other text.
+        database: String,
+    },
+    /// A statement was refused.
+    #[error("migration {version:04}_{name}: {source}; mend the cause and run migrate up again")]
+    Statement {
+        /// Its number.
+        version: u32,
+        /// Its name.
+        name: &'static str,
+        /// ClickHouse's words.
+        source: clickhouse::error::Error,
+    },
+    /// ClickHouse could not be asked.
+    #[error("asking ClickHouse for its migrations: {0}; check the [clickhouse] table")]
+    ClickHouse(#[from] clickhouse::error::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_file_of_the_folder_is_embedded_under_its_own_number() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/clickhouse");
+        let mut files: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name.ends_with(".sql"))
+            .collect();
+        files.sort();
+        let embedded: Vec<String> =
+            ALL.iter().map(|m| format!("{:04}_{}.sql", m.version, m.name)).collect();
+        assert_eq!(files, embedded);
+        for (migration, file) in ALL.iter().zip(&files) {
+            let text = std::fs::read_to_string(format!("{folder}/{file}")).unwrap();
+            assert_eq!(migration.sql, text, "{file} is embedded under another name");
+        }
+    }
+
+    #[test]
+    fn a_migration_is_one_statement_that_may_run_twice() {
+        for migration in ALL {
+            assert!(!migration.sql.contains(';'), "{}: one statement a file", migration.name);
+            assert!(migration.sql.contains("IF NOT EXISTS"), "{}: not repeatable", migration.name);
+        }
+    }
+
+    #[test]
+    fn a_version_is_pending_applied_changed_or_unknown() {
+        let known = [
+            Migration { version: 1, name: "one", sql: "1" },
+            Migration { version: 2, name: "two", sql: "2" },
+            Migration { version: 3, name: "three", sql: "3" },
+        ];
+        let record = |version, checksum: &str| Record {
+            version,
+            name: "it".into(),
+            checksum: checksum.into(),
+        };
+        // Two workers recorded version 1; a program with an edited file recorded version 2 too.
+        let recorded = [
+            record(1, &known[0].checksum()),
+            record(1, &known[0].checksum()),
+            record(2, "other"),
+            record(2, &known[1].checksum()),
+            record(9, "newer"),
+        ];
+        let standings: Vec<(u32, Standing)> =
+            compare(&known, &recorded).into_iter().map(|s| (s.version, s.standing)).collect();
+        assert_eq!(
+            standings,
+            [
+                (1, Standing::Applied),
+                (2, Standing::Changed),
+                (3, Standing::Pending),
+                (9, Standing::Unknown)
+            ]
+        );
+    }
+}

@@ -1,0 +1,151 @@
+//! All that knows ClickHouse: the client, and the doors to everything stored.
+//!
+//! In: a [`ClickHouseConfig`]. Out: a [`Warehouse`], which [`migrate`] brings up to date and which
+//! answers questions as an [`crate::query::EventReader`].
+//!
+//! # Invariants
+//! - Connecting sends nothing: a Trailhouse that starts before its ClickHouse waits, it does not die.
+//! - A read is `readonly` and ends after [`READ_TIMEOUT`] on both sides, wherever the user's
+//!   profile lets us say so.
+//! - No value is ever formatted into SQL; it is bound.
+//!
+//! Deliberately unknown here: Kafka, HTTP routes, how an event is made.
+
+pub mod block;
+mod config;
+mod insert;
+pub mod migrate;
+mod row;
+mod select;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clickhouse::{Client, Compression};
+use tokio::sync::OnceCell;
+
+pub use config::ClickHouseConfig;
+pub use insert::{InsertError, Table, Token};
+
+/// How long ClickHouse may work on one read, and how long we wait for it.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A ClickHouse database. Cheap to clone; clones share connections.
+#[derive(Clone)]
+pub struct Warehouse {
+    /// Talks to the server without naming a database: for creating it.
+    server: Client,
+    /// Talks to the database.
+    client: Client,
+    database: Arc<str>,
+    /// The client for reads, once the user's profile is known.
+    reader: Arc<OnceCell<Client>>,
+}
+
+impl Warehouse {
+    /// A warehouse to talk to. Nothing is sent yet; see [`Warehouse::ping`].
+    pub fn connect(config: &ClickHouseConfig) -> Result<Warehouse, ConnectError> {
+        let password = config.secret().map_err(|source| ConnectError {
+            path: config.password_file.clone().unwrap_or_default(),
+            source,
+        })?;
+        let compression = if config.compression { Compression::Lz4 } else { Compression::None };
+        let server = Client::default()
+            .with_url(&config.url)
+            .with_user(&config.user)
+            .with_password(password)
+            .with_compression(compression);
+        Ok(Warehouse {
+            client: server.clone().with_database(&config.database),
+            server,
+            database: config.database.as_str().into(),
+            reader: Arc::default(),
+        })
+    }
+
+    /// Name of the database.
+    pub fn database(&self) -> &str {
+        &self.database
+    }
+
+    /// Whether the server answers and lets us in.
+    pub async fn ping(&self) -> Result<(), clickhouse::error::Error> {
+        self.server.query("SELECT 1").fetch_one::<u8>().await.map(|_| ())
+    }
+
+    /// Run one statement that answers nothing, as it stands: no `?` is looked at. For migrations
+    /// and tests; never with a value from outside in it.
+    pub async fn run(&self, statement: &str) -> Result<(), clickhouse::error::Error> {
+        // Since 26.2 inserts are asynchronous by default; a statement that has returned is done.
+        self.client.query_raw(statement).with_setting("async_insert", "0").execute().await
+    }
+
+    /// The client, for writing.
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The client, for reading. A profile with `readonly = 1` lets us set nothing and needs
+    /// nothing, one with `readonly = 2` lets us set all but that; so the first read asks.
+    pub(crate) async fn reader(&self) -> Result<&Client, clickhouse::error::Error> {
+        let ask = || async {
+            let sql = "SELECT toUInt8(getSetting('readonly'))";
+            let readonly = self.server.query(sql).fetch_one::<u8>().await?;
+            let mut client = self.client.clone();
+            if readonly != 1 {
+                let seconds = READ_TIMEOUT.as_secs().to_string();
+                client = client.with_setting("max_execution_time", seconds);
+            }
+            if readonly == 0 {
+                client = client.with_setting("readonly", "1");
+            }
+            Ok(client)
+        };
+        self.reader.get_or_try_init(ask).await
+    }
+}
+
+/// ClickHouse's own number of an error, where the error is one of its answers.
+///
+/// The HTTP status says little: bad data is a 500 like a full disk.
+pub(crate) fn error_code(error: &clickhouse::error::Error) -> Option<u32> {
+    let clickhouse::error::Error::BadResponse(text) = error else { return None };
+    let digits = text.split("Code: ").nth(1)?;
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    digits[..end].parse().ok()
+}
+
+/// The password file cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("clickhouse.password_file {}: {source}; name a file that this user may read", path.display())]
+pub struct ConnectError {
+    path: PathBuf,
+    source: std::io::Error,
+}
+
+#[cfg(test)]
+mod tests {
+    use clickhouse::error::Error;
+
+    use super::*;
+
+    #[test]
+    fn the_number_of_an_error_is_read_from_the_answer() {
+        let of = |text: &str| error_code(&Error::BadResponse(text.into()));
+        assert_eq!(of("Code: 60. DB::Exception: Unknown table"), Some(60));
+        assert_eq!(of("Code: 241"), Some(241));
+        assert_eq!(of("502 Bad Gateway"), None);
+        assert_eq!(error_code(&Error::TimedOut), None);
+    }
+
+    #[test]
+    fn a_password_file_that_is_not_there_is_named() {
+        let config = ClickHouseConfig {
+            password_file: Some("/nowhere/secret".into()),
+            ..ClickHouseConfig::default()
+        };
+        let error = Warehouse::connect(&config).err().unwrap().to_string();
+        assert!(error.contains("/nowhere/secret"), "{error}");
+    }
+}
