@@ -3,8 +3,10 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod event;
+pub mod pipeline;
 pub mod problem;
 pub mod query;
 pub mod schema;
 pub mod source;
+pub mod telemetry;
 pub mod warehouse;

@@ -92,7 +92,7 @@ impl Warehouse {
             .client()
             .insert_formatted_with(sql)
             .with_timeouts(Some(SEND_TIMEOUT), Some(INSERT_TIMEOUT))
-            .with_option("query_id", token.as_str())
+            .with_setting("query_id", token.as_str())
             .with_setting("insert_deduplication_token", token.as_str())
             .with_setting("insert_deduplicate", "1")
             .with_setting("async_insert", "0")

@@ -1,0 +1,129 @@
+//! A batch: one partition's contiguous offset range, its records packed into one buffer.
+//!
+//! In: records, in the order of their offsets. Out: the same records, read back from the buffer.
+//!
+//! # Invariants
+//! - Ranges tile: `first` is the previous batch's `last + 1`, over offsets that hold no record
+//!   (transaction markers, compaction).
+//! - Offsets ascend. A record is copied once, here.
+//!
+//! Deliberately unknown here: what a record means, when a batch is full enough.
+
+use std::ops::Range;
+use std::time::Instant;
+
+use crate::event::{Headers, Micros, OffsetRange, RawRecord};
+
+/// Records of one partition.
+#[derive(Debug)]
+pub struct Batch {
+    first: i64,
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+    /// When its first record came.
+    pub opened: Instant,
+}
+
+#[derive(Debug)]
+struct Entry {
+    offset: i64,
+    timestamp: Option<Micros>,
+    key: Option<Range<usize>>,
+    headers: Range<usize>,
+    payload: Range<usize>,
+}
+
+impl Batch {
+    /// An empty batch whose range begins at `first`.
+    pub fn begin(first: i64, opened: Instant) -> Batch {
+        Batch { first, bytes: Vec::new(), entries: Vec::new(), opened }
+    }
+
+    /// Append a record.
+    pub fn push(&mut self, record: &RawRecord<'_>) {
+        let mut keep = |bytes: &[u8]| {
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(bytes);
+            start..self.bytes.len()
+        };
+        let key = record.key.map(&mut keep);
+        let headers = keep(record.headers.as_bytes());
+        let payload = keep(record.payload);
+        let RawRecord { offset, timestamp, .. } = *record;
+        self.entries.push(Entry { offset, timestamp, key, headers, payload });
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Bytes of records, and of the table of them.
+    pub fn bytes(&self) -> usize {
+        self.bytes.len() + self.entries.len() * size_of::<Entry>()
+    }
+
+    /// The offsets it stands for; `None` while it is empty.
+    pub fn range(&self) -> Option<OffsetRange> {
+        self.entries.last().map(|entry| OffsetRange { first: self.first, last: entry.offset })
+    }
+
+    /// The records, in order.
+    pub fn records(&self) -> impl Iterator<Item = RawRecord<'_>> {
+        self.entries.iter().map(|entry| RawRecord {
+            offset: entry.offset,
+            timestamp: entry.timestamp,
+            key: entry.key.clone().map(|key| &self.bytes[key]),
+            headers: Headers::packed(&self.bytes[entry.headers.clone()]),
+            payload: &self.bytes[entry.payload.clone()],
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Parts = (Option<Vec<u8>>, Vec<u8>, Option<i64>, u8);
+
+    fn parts() -> impl Strategy<Value = Vec<Parts>> {
+        let bytes = || prop::collection::vec(any::<u8>(), 0..40);
+        prop::collection::vec(
+            (prop::option::of(bytes()), bytes(), any::<Option<i64>>(), 1..9_u8),
+            0..50,
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn records_come_back_as_they_went_in_and_the_range_tiles(parts in parts(), first in 0..1_000_i64) {
+            let mut batch = Batch::begin(first, Instant::now());
+            prop_assert_eq!(batch.range(), None);
+            let mut packed = Vec::new();
+            Headers::pack(&mut packed, "name", b"value");
+            let mut offset = first;
+            let mut expected = Vec::new();
+            for (key, payload, timestamp, gap) in &parts {
+                offset += i64::from(*gap);
+                expected.push((offset, *timestamp, key.clone(), payload.clone()));
+                batch.push(&RawRecord {
+                    offset,
+                    timestamp: *timestamp,
+                    key: key.as_deref(),
+                    headers: Headers::packed(&packed),
+                    payload,
+                });
+            }
+            let found: Vec<_> = batch
+                .records()
+                .map(|r| (r.offset, r.timestamp, r.key.map(<[u8]>::to_vec), r.payload.to_vec()))
+                .collect();
+            prop_assert_eq!(&found, &expected);
+            prop_assert!(batch.records().all(|record| record.headers.get("name") == Some("value")));
+            let last = expected.last().map(|(offset, ..)| *offset);
+            prop_assert_eq!(batch.range(), last.map(|last| OffsetRange { first, last }));
+        }
+    }
+}
