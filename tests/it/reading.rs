@@ -39,7 +39,7 @@ fn clickhouse_means_by_a_query_what_the_naive_reader_means() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let warehouse = harness::clickhouse();
     let mut runner =
-        TestRunner::new(Config { cases: 150, failure_persistence: None, ..Config::default() });
+        TestRunner::new(Config { cases: 80, failure_persistence: None, ..Config::default() });
     let events = sample(&mut runner);
     runtime.block_on(store(&warehouse, &events));
     let naive = MemoryReader { events };

@@ -1,0 +1,58 @@
+//! The read side over HTTP: the list of routes.
+//!
+//! In: an [`EventReader`], and what the operators' routes show. Out: a router, for `app` to listen
+//! with.
+//!
+//! # Invariants
+//! - Every error is `application/problem+json` (RFC 9457) and carries the request's id in
+//!   `x-request-id`.
+//! - What a caller may see is decided for every request, never by a cursor or an id.
+//!
+//! Deliberately unknown here: ClickHouse, Kafka, how long the process lives.
+
+mod config;
+mod error;
+mod events;
+mod layer;
+mod ops;
+mod parameter;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::get;
+
+use crate::event::Micros;
+use crate::query::EventReader;
+
+pub use config::ApiConfig;
+pub use ops::Readiness;
+
+/// What the routes answer from.
+#[derive(Clone)]
+pub struct ApiState {
+    /// The store of events.
+    pub reader: Arc<dyn EventReader>,
+    /// Every metric of the process.
+    pub registry: prometheus::Registry,
+    /// The parts of the process, beside the store, without which it is not ready.
+    pub readiness: Readiness,
+    /// The clock that relative times are counted from; a function, so that a test can stop it.
+    pub now: fn() -> Micros,
+}
+
+/// Every route.
+pub fn router(state: ApiState, config: &ApiConfig) -> Router {
+    let routes = Router::new()
+        // For those who ask.
+        .route("/v1/events", get(events::list))
+        .route("/v1/events/{id}", get(events::one))
+        // For those who run it.
+        .route("/livez", get(ops::livez))
+        .route("/readyz", get(ops::readyz))
+        .route("/metrics", get(ops::metrics))
+        .with_state(state);
+    layer::around(routes, config.request_timeout())
+}
