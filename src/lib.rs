@@ -2,5 +2,6 @@
 // A test that unwraps says where it failed; the rule is for code that serves.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod demo;
 pub mod event;
 pub mod query;
