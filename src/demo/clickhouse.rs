@@ -1,0 +1,196 @@
+//! A real ClickHouse for a laptop and for the tests, in a child process.
+//!
+//! In: a folder for its data. Out: the URL of its HTTP interface.
+//!
+//! # Invariants
+//! - It listens on 127.0.0.1 alone, HTTP alone (a native client that dies mid-query aborts the
+//!   library's server).
+//! - What was acknowledged is there after `stop`, after a kill, and after a start over the same
+//!   folder; not after a power loss.
+//! - Requests come as [`USER`], without a password and with every right. A request without a user
+//!   is the `default` user, who can do no more than keep the server up.
+//!
+//! The engine is the pinned library where there is one for this platform; else, and where it
+//! cannot be fetched, a `clickhouse` on `PATH`.
+//!
+//! Deliberately unknown here: tables, and who asks.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::fetch::{self, Cache};
+use super::http;
+use super::process::{self, Engine};
+
+/// The user of the HTTP interface; it has no password.
+pub const USER: &str = "trailhouse";
+
+/// A start takes half a second, and longer with many parts to load on a busy machine.
+const STARTS_WITHIN: Duration = Duration::from_secs(60);
+
+/// Running merges are waited for, and idle connections for as long as they are kept alive.
+const STOPS_WITHIN: Duration = Duration::from_secs(30);
+
+/// Opens the HTTP interface, then runs for ever: `clickhouse local` ends with its last statement.
+const SERVE: &str = "SYSTEM START LISTEN HTTP; \
+     SELECT sleepEachRow(0.2) FROM system.numbers \
+     SETTINGS max_block_size = 1, function_sleep_max_microseconds_per_block = 0, log_queries = 0 \
+     FORMAT Null";
+
+/// A running ClickHouse. Dropping it kills it.
+#[derive(Debug)]
+pub struct ClickHouseServer {
+    engine: Engine,
+    port: u16,
+}
+
+impl ClickHouseServer {
+    /// Starts ClickHouse over `dir` (made where it is not there) and waits until it answers.
+    /// `launcher_exe` is the `trailhouse` binary: this one's path, or the one under test.
+    /// Blocks, the first time for as long as fetching takes.
+    pub fn start(dir: &Path, launcher_exe: &Path) -> anyhow::Result<Self> {
+        let program = program()?;
+        let dir = std::path::absolute(dir)?;
+        let data = dir.join("data");
+        fs::create_dir_all(&data)
+            .with_context(|| format!("cannot make the data folder {}", data.display()))?;
+        // The system tables' own logs: of no use after a restart, and they would only grow.
+        fetch::remove_folder(&data.join("data/system"))?;
+        let port = process::free_port()?;
+        let (logger, args) = match program {
+            Program::Library(library) => ("", library_args(library, port, &data)),
+            Program::Binary(binary) => (LOG_TO_CONSOLE, binary_args(binary)),
+        };
+        fs::write(dir.join("server.xml"), server_xml(&dir, port, logger))?;
+        fs::write(dir.join("users.xml"), USERS_XML)?;
+        let mut engine = Engine::start("clickhouse", &dir, launcher_exe, args)?;
+        engine.wait_until(STARTS_WITHIN, || {
+            let status = http::status(port, "GET", "/ping", "", Duration::from_secs(1));
+            status.is_ok_and(|status| status == 200).then_some(())
+        })?;
+        Ok(Self { engine, port })
+    }
+
+    /// Where it answers HTTP; see [`USER`].
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The engine's process.
+    pub fn pid(&self) -> u32 {
+        self.engine.pid()
+    }
+
+    /// Ends it cleanly. Blocks for a fifth of a second, or three where a client still keeps a
+    /// connection open.
+    pub fn stop(self) -> anyhow::Result<()> {
+        self.engine.stop(STOPS_WITHIN)
+    }
+}
+
+/// What can be a server.
+enum Program {
+    Library(PathBuf),
+    Binary(PathBuf),
+}
+
+fn program() -> anyhow::Result<Program> {
+    let error = match Cache::of_user().and_then(|cache| fetch::clickhouse_library(&cache)) {
+        Ok(library) => return Ok(Program::Library(library)),
+        Err(error) => error,
+    };
+    let Some(binary) = fetch::on_path("clickhouse") else { return Err(error) };
+    eprintln!("{error:#}\nusing {} instead", binary.display());
+    Ok(Program::Binary(binary))
+}
+
+fn library_args(library: PathBuf, port: u16, data: &Path) -> Vec<OsString> {
+    let mut args: Vec<OsString> = vec!["clickhouse".into(), library.into()];
+    args.push(port.to_string().into());
+    args.extend(["--config-file", "server.xml", "--path"].map(OsString::from));
+    args.push(data.into());
+    args.extend(["--http_port".into(), port.to_string().into()]);
+    args.extend(["--logger.level", "warning", "--query", SERVE].map(OsString::from));
+    args
+}
+
+fn binary_args(binary: PathBuf) -> Vec<OsString> {
+    let mut args: Vec<OsString> = vec!["exec".into(), binary.into()];
+    args.extend(["server", "--config-file", "server.xml"].map(OsString::from));
+    args
+}
+
+/// The library logs all or nothing, whatever level it is told: nothing, its errors come with the
+/// answers. Connections are kept alive for three seconds, which the `clickhouse` crate counts on.
+fn server_xml(dir: &Path, port: u16, logger: &str) -> String {
+    let dir = escape(&dir.to_string_lossy());
+    format!(
+        "<clickhouse>
+    {logger}
+    <listen_host>127.0.0.1</listen_host>
+    <http_port>{port}</http_port>
+    <keep_alive_timeout>3</keep_alive_timeout>
+    <path>{dir}/data/</path>
+    <tmp_path>{dir}/data/tmp/</tmp_path>
+    <user_directories><users_xml><path>{dir}/users.xml</path></users_xml></user_directories>
+    <default_profile>default</default_profile>
+    <default_database>default</default_database>
+    <mark_cache_size>268435456</mark_cache_size>
+</clickhouse>
+"
+    )
+}
+
+/// The logger of a `clickhouse server`, which otherwise writes to files of its own.
+const LOG_TO_CONSOLE: &str = "<logger><level>warning</level><console>1</console></logger>";
+
+/// `default` is the user of the statement that keeps the library's server up.
+const USERS_XML: &str = "<clickhouse>
+    <profiles><default/></profiles>
+    <quotas><default/></quotas>
+    <users>
+        <default>
+            <no_password/>
+            <networks><ip>127.0.0.1</ip></networks>
+            <profile>default</profile>
+            <quota>default</quota>
+            <grants>
+                <query>GRANT SYSTEM LISTEN ON *.*</query>
+                <query>GRANT SELECT ON system.numbers</query>
+            </grants>
+        </default>
+        <trailhouse>
+            <no_password/>
+            <networks><ip>127.0.0.1</ip></networks>
+            <profile>default</profile>
+            <quota>default</quota>
+        </trailhouse>
+    </users>
+</clickhouse>
+";
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_with_a_markup_character_does_not_break_the_configuration() {
+        let xml = server_xml(Path::new("/tmp/a&b<c>"), 8123, LOG_TO_CONSOLE);
+        assert!(xml.contains("<path>/tmp/a&amp;b&lt;c&gt;/data/</path>"), "{xml}");
+        assert!(xml.contains("<http_port>8123</http_port>"), "{xml}");
+    }
+
+    #[test]
+    fn the_user_we_tell_of_is_the_one_we_make() {
+        assert!(USERS_XML.contains(&format!("<{USER}>")));
+        assert!(USERS_XML.contains(&format!("</{USER}>")));
+    }
+}

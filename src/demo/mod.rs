@@ -1,0 +1,28 @@
+//! The engines of a laptop: a real ClickHouse and a Kafka broker, without Docker, for
+//! `trailhouse demo` and for the integration tests.
+//!
+//! In: a folder for their data, and the path of the `trailhouse` binary. Out: a URL and a bootstrap
+//! address; nothing left running when this process ends.
+//!
+//! # Invariants
+//! - Engines listen on 127.0.0.1 alone.
+//! - An engine is fetched once a machine, and only as the pin in this source has it.
+//! - What an engine acknowledged is there at the next start over the same folder, except in the
+//!   in-process broker, which says that it is in memory.
+//!
+//! Deliberately unknown here: production. `trailhouse serve` is given addresses and uses none of
+//! this.
+
+mod broker;
+mod clickhouse;
+pub mod fetch;
+mod http;
+mod in_process;
+mod kafka;
+pub mod launcher;
+mod process;
+
+pub use broker::{Broker, BrokerMode};
+pub use clickhouse::{ClickHouseServer, USER};
+pub use in_process::InProcessBroker;
+pub use kafka::{KafkaBroker, create_topics};
