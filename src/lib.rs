@@ -3,4 +3,6 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod event;
+pub mod problem;
 pub mod query;
+pub mod schema;

@@ -13,6 +13,7 @@ use super::AuditEvent;
 
 /// What became of a record, or of one element of it.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "passed by value once, never stored")]
 pub enum Fate<'a> {
     /// It is an event.
     Event(AuditEvent<'a>),

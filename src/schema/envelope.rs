@@ -1,0 +1,100 @@
+//! What a record's payload carries: one event, an array of them, a wrapper, a CloudEvents envelope.
+//!
+//! In: the payload's text. Out: the elements, each with its exact text and what stood around it.
+//!
+//! # Invariants
+//! - An element's text is a slice of the payload, byte for byte (of the decoded data for
+//!   `data_base64`).
+//! - Envelopes nest at most [`MAX_NESTING`] deep.
+//!
+//! Deliberately unknown here: mappings.
+//!
+//! CloudEvents 1.0: the JSON format of <https://github.com/cloudevents/spec> and its Kafka binding.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bumpalo::Bump;
+use bumpalo::collections::Vec as BumpVec;
+use serde_json::value::RawValue;
+
+use super::visit::{Fault, syntax};
+use crate::event::{Headers, Reason};
+
+/// Array in CloudEvents in wrapper, and no further.
+pub const MAX_NESTING: usize = 3;
+
+/// The elements of a JSON array, each as its exact text.
+pub fn elements<'a>(text: &'a str) -> Result<Vec<&'a str>, Fault> {
+    let elements: Vec<&'a RawValue> = serde_json::from_str(text).map_err(|error| syntax(&error))?;
+    if elements.is_empty() {
+        let sentence = "an array of events that holds none".to_owned();
+        return Err(Fault { reason: Reason::Empty, sentence });
+    }
+    Ok(elements.into_iter().map(RawValue::get).collect())
+}
+
+/// A structured CloudEvent, opened.
+pub struct Opened<'a> {
+    /// Its attributes: every scalar beside the data.
+    pub attributes: &'a [(&'a str, &'a str)],
+    /// The JSON text it carries.
+    pub data: &'a str,
+}
+
+/// Open a structured CloudEvent; the text is an object that has `specversion`.
+///
+/// `None` where it has no data member at all: then it is an ordinary object.
+pub fn open_cloud_event<'a>(text: &'a str, arena: &'a Bump) -> Result<Option<Opened<'a>>, Fault> {
+    let members: std::collections::BTreeMap<String, &'a RawValue> =
+        serde_json::from_str(text).map_err(|error| syntax(&error))?;
+    let mut attributes = BumpVec::new_in(arena);
+    for (name, value) in &members {
+        let json = value.get();
+        let scalar = match json.as_bytes().first() {
+            Some(b'{' | b'[' | b'n') => continue,
+            Some(b'"') => {
+                let text: String = serde_json::from_str(json).map_err(|error| syntax(&error))?;
+                &*arena.alloc_str(&text)
+            }
+            _ => json,
+        };
+        if name != "data" && name != "data_base64" {
+            attributes.push((&*arena.alloc_str(name), scalar));
+        }
+    }
+    let attributes = attributes.into_bump_slice();
+    if let Some(data) = members.get("data") {
+        return Ok(Some(Opened { attributes, data: unquoted(data.get(), arena) }));
+    }
+    let Some(encoded) = members.get("data_base64") else { return Ok(None) };
+    let encoded: String = serde_json::from_str(encoded.get()).unwrap_or_default();
+    let decoded = STANDARD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    match decoded {
+        Some(data) => Ok(Some(Opened { attributes, data: arena.alloc_str(&data) })),
+        None => Err(bad("the CloudEvent's `data_base64` is not base64 of UTF-8 text")),
+    }
+}
+
+/// CloudEvents allow JSON data to travel as a string of JSON text.
+fn unquoted<'a>(json: &'a str, arena: &'a Bump) -> &'a str {
+    match serde_json::from_str::<String>(json) {
+        Ok(text) if text.trim_start().starts_with(['{', '[']) => arena.alloc_str(&text),
+        _ => json,
+    }
+}
+
+/// The attributes of a binary CloudEvent: the record's `ce_` headers.
+pub fn binary_attributes<'a>(headers: Headers<'a>, arena: &'a Bump) -> &'a [(&'a str, &'a str)] {
+    let mut attributes = BumpVec::new_in(arena);
+    for (name, value) in headers.iter() {
+        if let (Some(name), Ok(value)) = (name.strip_prefix("ce_"), str::from_utf8(value)) {
+            attributes.push((name, value));
+        }
+    }
+    attributes.into_bump_slice()
+}
+
+/// A fault of the envelope.
+pub fn bad(sentence: &str) -> Fault {
+    Fault { reason: Reason::BadEnvelope, sentence: sentence.to_owned() }
+}

@@ -1,0 +1,101 @@
+//! Bytes to events: the mapping files, compiled, and the one pass over a record.
+//!
+//! In: mapping files' texts, then [`RawRecord`](crate::event::RawRecord)s. Out:
+//! [`Fate`](crate::event::Fate)s. Use [`Catalog::load`] once, [`Catalog::normaliser`] for each
+//! topic, and [`Normaliser::normalise`] for each record.
+//!
+//! # Invariants
+//! - Pure: no clock, network, file or metric. Same bytes, same mapping: same event, same id.
+//! - A schema is a file. What a source needs and the vocabulary lacks is a new operator, with its
+//!   row in the table test, never code for that source.
+//!
+//! Deliberately unknown here: Kafka, ClickHouse, HTTP.
+
+mod assemble;
+mod claim;
+mod envelope;
+pub mod inline;
+pub mod mapping;
+mod normalise;
+pub mod parse;
+pub mod path;
+mod plan;
+mod rule;
+pub mod time;
+mod trie;
+mod visit;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use self::mapping::Mapping;
+pub use self::normalise::{Normaliser, TopicRule};
+use self::plan::Plan;
+pub use self::visit::MAX_DEPTH;
+use crate::problem::Problem;
+
+/// Every mapping there is.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    mappings: BTreeMap<String, Arc<Mapping>>,
+}
+
+impl Catalog {
+    /// Read mapping files, given as (file name for messages, stem, text); every problem of all of
+    /// them at once.
+    pub fn load<'f>(
+        files: impl IntoIterator<Item = (&'f str, &'f str, &'f str)>,
+    ) -> Result<Catalog, Vec<Problem>> {
+        let mut catalog = Catalog::default();
+        let mut problems = Vec::new();
+        for (file, stem, text) in files {
+            match parse::mapping(file, stem, text) {
+                Ok(mapping) => {
+                    catalog.mappings.insert(mapping.name.clone(), Arc::new(mapping));
+                }
+                Err(found) => problems.extend(found),
+            }
+        }
+        if problems.is_empty() { Ok(catalog) } else { Err(problems) }
+    }
+
+    /// The mappings, by name.
+    pub fn mappings(&self) -> impl Iterator<Item = &Mapping> {
+        self.mappings.values().map(|mapping| &**mapping)
+    }
+
+    /// The mapping of a name.
+    pub fn get(&self, name: &str) -> Option<&Mapping> {
+        self.mappings.get(name).map(|mapping| &**mapping)
+    }
+
+    /// Compile what a topic's records need.
+    ///
+    /// The candidates are the mapping the rule names; else those whose `when.topics` fit; else
+    /// all of them.
+    pub fn normaliser(
+        &self,
+        topic: &str,
+        rule: &TopicRule,
+        aliases: &Arc<HashMap<String, String>>,
+        max_record_bytes: usize,
+    ) -> Normaliser {
+        let by_topic = |mapping: &Mapping| match &rule.schema {
+            Some(schema) => mapping.name == *schema,
+            None => mapping.when.topics.iter().any(|pattern| claim::topic_matches(pattern, topic)),
+        };
+        let named: Vec<&Mapping> = self.mappings().filter(|mapping| by_topic(mapping)).collect();
+        let plan = if named.is_empty() {
+            Plan::compile(self.mappings().map(|mapping| (mapping, false)))
+        } else {
+            Plan::compile(named.into_iter().map(|mapping| (mapping, true)))
+        };
+        Normaliser {
+            plan,
+            topic: topic.into(),
+            rule: rule.clone(),
+            aliases: Arc::clone(aliases),
+            max_record_bytes,
+        }
+    }
+}

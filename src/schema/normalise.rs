@@ -1,0 +1,300 @@
+//! A record to its events: envelopes opened, claimed, walked, assembled.
+//!
+//! In: a [`RawRecord`] of one topic. Out: a [`Fate`] for it, or for each of its elements.
+//!
+//! # Invariants
+//! - Pure: the same record gives the same fates, for ever.
+//! - Every record has at least one fate; a fault inside one element leaves the others alone.
+//! - Elements are numbered in the order of the text, from 0.
+//!
+//! Deliberately unknown here: Kafka, ClickHouse, the clock.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use bumpalo::Bump;
+use bumpalo::collections::Vec as BumpVec;
+
+use super::assemble::{Setting, assemble};
+use super::claim::{self, Claimed};
+use super::envelope::{self, MAX_NESTING};
+use super::plan::{Plan, Schema};
+use super::rule::Around;
+use super::visit::{self, Fault, Found, Leaf};
+use crate::event::{AuditEvent, Fate, RawRecord, Reason, Rejection};
+
+/// Headers that are kept with the event: what a write endpoint fills in, and the trace context.
+const KEPT_HEADERS: [&str; 8] = [
+    "tenant",
+    "actor-id",
+    "actor-name",
+    "actor-email",
+    "id",
+    "timestamp",
+    "traceparent",
+    "tracestate",
+];
+
+/// What the configuration says of a topic.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TopicRule {
+    /// The mapping of all its records; `None` leaves the choice to headers and shapes.
+    pub schema: Option<String>,
+    /// The tenant of all its records that have no `tenant` header.
+    pub tenant: Option<String>,
+    /// Whether the body may say whose log it belongs to.
+    pub tenant_from_body: bool,
+}
+
+/// Turns the records of one topic into events.
+#[derive(Debug)]
+pub struct Normaliser {
+    pub(super) plan: Plan,
+    pub(super) topic: Arc<str>,
+    pub(super) rule: TopicRule,
+    /// Alias to tenant.
+    pub(super) aliases: Arc<HashMap<String, String>>,
+    /// Records longer than this are quarantined.
+    pub(super) max_record_bytes: usize,
+}
+
+/// Where an element stands while its record is being opened.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    around: Around<'a>,
+    wrapper_rest: &'a [(&'a str, &'a str)],
+    /// The bytes to keep: the payload, or the element's slice.
+    raw: &'a str,
+    nesting: usize,
+}
+
+/// A record being opened.
+struct Opening<'r, 'a, F> {
+    normaliser: &'a Normaliser,
+    record: &'r RawRecord<'a>,
+    arena: &'a Bump,
+    index: u32,
+    each: F,
+}
+
+impl Normaliser {
+    /// Decide the fate of a record; `each` is called once for every element, in order.
+    pub fn normalise<'a>(
+        &'a self,
+        record: &RawRecord<'a>,
+        arena: &'a Bump,
+        each: impl FnMut(u32, Fate<'a>),
+    ) {
+        let mut opening = Opening { normaliser: self, record, arena, index: 0, each };
+        match self.text(record.payload) {
+            Err(fault) => opening.reject(fault, "", record.payload),
+            Ok(text) => {
+                let around = Around {
+                    topic: &self.topic,
+                    key: record.key.and_then(|key| str::from_utf8(key).ok()),
+                    headers: record.headers,
+                    cloud_event: envelope::binary_attributes(record.headers, arena),
+                    wrapper: &[],
+                };
+                opening.open(text, Place { around, wrapper_rest: &[], raw: text, nesting: 0 });
+            }
+        }
+    }
+
+    fn text<'a>(&self, payload: &'a [u8]) -> Result<&'a str, Fault> {
+        if payload.len() > self.max_record_bytes {
+            let sentence = format!(
+                "{} bytes, and pipeline.max_record_bytes is {}",
+                payload.len(),
+                self.max_record_bytes
+            );
+            return Err(Fault { reason: Reason::TooLarge, sentence });
+        }
+        let text = str::from_utf8(payload).map_err(|error| Fault {
+            reason: Reason::BadUtf8,
+            sentence: format!("not UTF-8 from byte {} on", error.valid_up_to()),
+        })?;
+        if text.trim_ascii().is_empty() {
+            let sentence = "the record has no payload".to_owned();
+            return Err(Fault { reason: Reason::Empty, sentence });
+        }
+        Ok(text)
+    }
+
+    /// The tenant that the header or the topic gives.
+    fn outer_tenant<'a>(&'a self, record: &RawRecord<'a>) -> Option<&'a str> {
+        let header = record.headers.get("tenant").filter(|tenant| !tenant.is_empty());
+        header.or(self.rule.tenant.as_deref())
+    }
+}
+
+impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
+    fn open(&mut self, text: &'a str, place: Place<'a>) {
+        let text = text.trim_ascii();
+        match text.as_bytes().first() {
+            Some(b'[') => self.open_array(text, place),
+            Some(b'{') => self.open_object(text, place),
+            _ => {
+                // A scalar, or no JSON at all: the parser knows which.
+                let json = serde_json::from_str::<serde::de::IgnoredAny>(text);
+                let fault = match json {
+                    Err(error) => visit::syntax(&error),
+                    Ok(_) => Fault {
+                        reason: Reason::NotAnObject,
+                        sentence: "a JSON scalar, where an event is an object".to_owned(),
+                    },
+                };
+                self.reject(fault, "", place.raw.as_bytes());
+            }
+        }
+    }
+
+    fn open_array(&mut self, text: &'a str, place: Place<'a>) {
+        let elements = match envelope::elements(text) {
+            Ok(_) if place.nesting == MAX_NESTING => {
+                Err(envelope::bad("envelopes nested more than three deep"))
+            }
+            elements => elements,
+        };
+        match elements {
+            Err(fault) => self.reject(fault, "", place.raw.as_bytes()),
+            Ok(elements) => {
+                for element in elements {
+                    self.open(element, Place { raw: element, nesting: place.nesting + 1, ..place });
+                }
+            }
+        }
+    }
+
+    fn open_object(&mut self, text: &'a str, place: Place<'a>) {
+        let plan = &self.normaliser.plan;
+        let found = match visit::walk(&plan.trie, text, "", plan.keep_rest, self.arena) {
+            Ok(found) => found,
+            Err(fault) => return self.reject(fault, "", place.raw.as_bytes()),
+        };
+        if matches!(found.leaf(plan.spec_version), Leaf::Scalar(..)) {
+            match envelope::open_cloud_event(text, self.arena) {
+                Err(fault) => return self.reject(fault, "", place.raw.as_bytes()),
+                Ok(Some(_)) if place.nesting == MAX_NESTING => {
+                    let fault = envelope::bad("envelopes nested more than three deep");
+                    return self.reject(fault, "", place.raw.as_bytes());
+                }
+                Ok(Some(opened)) => {
+                    let around = Around { cloud_event: opened.attributes, ..place.around };
+                    let nesting = place.nesting + 1;
+                    return self.open(opened.data, Place { around, nesting, ..place });
+                }
+                Ok(None) => {}
+            }
+        }
+        let mut claimed = claim::by_record(&plan.claims, &place.around);
+        let named = claimed != Claimed::Nobody;
+        if !named {
+            claimed = claim::by_shape(&plan.claims, &found.leaves, &place.around);
+        }
+        match claimed {
+            Claimed::One(at) => {
+                let schema = &plan.schemas[at];
+                match array_of(schema, &found).filter(|_| named) {
+                    Some(array) => self.open_wrapper(array, found, place),
+                    None => self.finish(schema, found, place),
+                }
+            }
+            Claimed::Several(several) => {
+                let names: Vec<&str> =
+                    several.iter().map(|at| plan.schemas[*at].name.as_str()).collect();
+                let sentence = format!(
+                    "claimed by {}; name one for the topic, or narrow their `when`",
+                    names.join(" and ")
+                );
+                self.reject(
+                    Fault { reason: Reason::TwoMappings, sentence },
+                    "",
+                    place.raw.as_bytes(),
+                );
+            }
+            Claimed::Nobody => {
+                match plan.schemas.iter().find_map(|schema| array_of(schema, &found)) {
+                    Some(array) => self.open_wrapper(array, found, place),
+                    None => {
+                        let sentence = format!(
+                            "no mapping claims it by topic `{}`, by header or by shape; \
+                             `trailhouse mappings try` shows what each wants",
+                            self.normaliser.topic
+                        );
+                        let fault = Fault { reason: Reason::NoMapping, sentence };
+                        self.reject(fault, "", place.raw.as_bytes());
+                    }
+                }
+            }
+        }
+    }
+
+    /// A wrapper: its array's elements are the events, its scalars stand around each.
+    fn open_wrapper(&mut self, array: &'a str, found: Found<'a>, place: Place<'a>) {
+        let plan = &self.normaliser.plan;
+        let mut rest = BumpVec::new_in(self.arena);
+        let slots = found.leaves.iter().enumerate().filter_map(|(slot, leaf)| match leaf {
+            Leaf::Scalar(text, _) => Some((plan.trie.path(slot as u16), *text)),
+            _ => None,
+        });
+        for (path, text) in slots.chain(found.rest.iter().copied()) {
+            rest.push((&*self.arena.alloc_str(&format!("@wrapper.{path}")), text));
+        }
+        let around = Around { wrapper: found.leaves.into_bump_slice(), ..place.around };
+        self.open_array(array, Place { around, wrapper_rest: rest.into_bump_slice(), ..place });
+    }
+
+    fn finish(&mut self, schema: &'a Schema, found: Found<'a>, place: Place<'a>) {
+        let setting = Setting {
+            around: place.around,
+            tenant: self.normaliser.outer_tenant(self.record),
+            tenant_from_body: self.normaliser.rule.tenant_from_body,
+            timestamp: self.record.timestamp,
+            wrapper_rest: place.wrapper_rest,
+        };
+        let plan = &self.normaliser.plan;
+        let event = assemble(schema, &plan.trie, found, place.raw, &setting, self.arena);
+        match event.and_then(|event| self.settle_tenant(event)) {
+            Ok(event) => self.emit(Fate::Event(event)),
+            Err(fault) => self.reject(fault, &schema.name, place.raw.as_bytes()),
+        }
+    }
+
+    fn settle_tenant(&self, mut event: AuditEvent<'a>) -> Result<AuditEvent<'a>, Fault> {
+        if event.tenant.is_empty() {
+            let sentence = "no `tenant` header, no tenant for the topic, and none from the body \
+                            (or `tenant_from_body` is off)";
+            return Err(Fault { reason: Reason::NoTenant, sentence: sentence.to_owned() });
+        }
+        if let Some(tenant) = self.normaliser.aliases.get(event.tenant) {
+            event.tenant = tenant;
+        }
+        let mut kept = BumpVec::new_in(self.arena);
+        for (name, value) in self.record.headers.iter() {
+            if let (true, Ok(value)) = (KEPT_HEADERS.contains(&name), str::from_utf8(value)) {
+                kept.push((name, value));
+            }
+        }
+        event.headers = kept.into_bump_slice();
+        Ok(event)
+    }
+
+    fn reject(&mut self, fault: Fault, mapping: &'a str, raw: &'a [u8]) {
+        let Fault { reason, sentence } = fault;
+        self.emit(Fate::Quarantine(Rejection { reason, sentence, mapping, raw }));
+    }
+
+    fn emit(&mut self, fate: Fate<'a>) {
+        (self.each)(self.index, fate);
+        self.index += 1;
+    }
+}
+
+/// The array that makes a walked object a wrapper of a schema's events.
+fn array_of<'a>(schema: &Schema, found: &Found<'a>) -> Option<&'a str> {
+    schema.each.iter().find_map(|slot| match found.leaf(*slot) {
+        Leaf::Json(text) if text.starts_with('[') => Some(text),
+        _ => None,
+    })
+}

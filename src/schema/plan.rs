@@ -1,0 +1,118 @@
+//! The mappings a topic's records may belong to, compiled into one trie.
+//!
+//! In: mappings. Out: a [`Plan`]: one walk fills the slots of all of them, the claim picks one,
+//! and its rules read the slots.
+//!
+//! # Invariants
+//! - A topic named for one mapping gets a trie of that mapping alone; neighbours cost it nothing.
+//!
+//! Deliberately unknown here: records.
+
+use super::claim::Claim;
+use super::mapping::{Field, Mapping, TargetRule};
+use super::path::Path;
+use super::rule::Op;
+use super::trie::{Slot, Trie};
+
+/// The candidates of a topic, compiled.
+#[derive(Debug)]
+pub struct Plan {
+    /// Their paths.
+    pub trie: Trie,
+    /// The candidates.
+    pub schemas: Vec<Schema>,
+    /// What each of them claims, in the same order.
+    pub claims: Vec<Claim>,
+    /// Whether any of them keeps what no field took.
+    pub keep_rest: bool,
+    /// The slot that tells a CloudEvents envelope.
+    pub spec_version: Slot,
+}
+
+/// One mapping, compiled.
+#[derive(Debug)]
+pub struct Schema {
+    pub name: String,
+    pub version: u16,
+    /// Where a record of it may carry many events.
+    pub each: Vec<Slot>,
+    pub fields: Vec<(Field, Op)>,
+    pub required: Vec<Field>,
+    pub targets: Vec<TargetPlan>,
+    pub attributes: Vec<(String, Op)>,
+    pub rest: bool,
+}
+
+/// A rule for things acted on, compiled.
+#[derive(Debug)]
+pub struct TargetPlan {
+    /// An array's slot, and the trie its elements are walked with.
+    pub each: Option<(Slot, Trie)>,
+    pub id: Option<Op>,
+    pub kind: Option<Op>,
+    pub name: Option<Op>,
+}
+
+impl Plan {
+    /// Compile candidates, each with whether the topic names it.
+    pub fn compile<'m>(candidates: impl IntoIterator<Item = (&'m Mapping, bool)>) -> Plan {
+        let mut trie = Trie::new();
+        let spec_version = trie.slot(&["specversion".to_owned()]);
+        let (mut schemas, mut claims) = (Vec::new(), Vec::new());
+        for (mapping, by_topic) in candidates {
+            schemas.push(Schema::compile(mapping, &mut trie));
+            claims.push(Claim::compile(&mapping.when, by_topic, &mut trie));
+        }
+        let keep_rest = schemas.iter().any(|schema: &Schema| schema.rest);
+        Plan { trie, schemas, claims, keep_rest, spec_version }
+    }
+}
+
+impl Schema {
+    fn compile(mapping: &Mapping, trie: &mut Trie) -> Schema {
+        for path in &mapping.unwrap {
+            if let Path::Body(segments) = path {
+                trie.mark(segments).unwrap = true;
+            }
+        }
+        let each = mapping.each.iter().filter_map(|path| array(path, trie)).collect();
+        Schema {
+            name: mapping.name.clone(),
+            version: mapping.version,
+            each,
+            fields: mapping.fields.iter().map(|(f, rule)| (*f, Op::compile(rule, trie))).collect(),
+            required: mapping.required.clone(),
+            targets: mapping.targets.iter().map(|rule| TargetPlan::compile(rule, trie)).collect(),
+            attributes: mapping
+                .attributes
+                .iter()
+                .map(|(name, rule)| (name.clone(), Op::compile(rule, trie)))
+                .collect(),
+            rest: mapping.rest,
+        }
+    }
+
+    /// The rule of a field.
+    pub fn field(&self, wanted: Field) -> Option<&Op> {
+        let at = self.fields.binary_search_by_key(&wanted, |(field, _)| *field).ok()?;
+        Some(&self.fields[at].1)
+    }
+}
+
+impl TargetPlan {
+    fn compile(rule: &TargetRule, trie: &mut Trie) -> TargetPlan {
+        let slot = rule.each.as_ref().and_then(|path| array(path, trie));
+        let mut own = Trie::new();
+        let paths = if slot.is_some() { &mut own } else { trie };
+        let mut part = |rule: &Option<_>| rule.as_ref().map(|rule| Op::compile(rule, paths));
+        let (id, kind, name) = (part(&rule.id), part(&rule.kind), part(&rule.name));
+        TargetPlan { each: slot.map(|slot| (slot, own)), id, kind, name }
+    }
+}
+
+/// The slot of an array whose elements are walked one by one.
+fn array(path: &Path, trie: &mut Trie) -> Option<Slot> {
+    let Path::Body(segments) = path else { return None };
+    trie.mark(segments).each = true;
+    Some(trie.slot(segments))
+}

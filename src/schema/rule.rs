@@ -1,0 +1,370 @@
+//! Rules compiled to slots, and what they make of a walked record.
+//!
+//! In: a [`Rule`] and the trie its paths go into; then the leaves of a record. Out: text, a time,
+//! an address.
+//!
+//! # Invariants
+//! - A rule that finds nothing is `None`; it never fails.
+//! - A slot is *taken* when its text stands in a field as it was, or hit a lookup's table. What no
+//!   field took goes to the attributes, so a value that was only looked at is not lost.
+//!
+//! Deliberately unknown here: which field a rule fills.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use bumpalo::Bump;
+use bumpalo::collections::{String as BumpString, Vec as BumpVec};
+use rustc_hash::FxHashMap;
+
+use super::mapping::{Piece, Rule, Separator, Take, TimeFormat};
+use super::path::Path;
+use super::time;
+use super::trie::{Slot, Trie};
+use super::visit::Leaf;
+use crate::event::{Headers, Micros};
+
+/// A compiled rule.
+#[derive(Debug)]
+pub enum Op {
+    Slot(Slot),
+    Wrapper(Slot),
+    Header(Box<str>),
+    CloudEvent(Box<str>),
+    Key,
+    Topic,
+    FirstOf(Vec<Op>),
+    Const(Box<str>),
+    Template(Vec<(Box<str>, Option<Op>)>),
+    Lookup { of: Box<Op>, table: FxHashMap<Box<str>, Box<str>>, otherwise: Option<Box<str>> },
+    Lower(Box<Op>),
+    Split { of: Box<Op>, by: Separator, take: Take },
+    Time { of: Box<Op>, formats: Vec<TimeFormat> },
+    Ip(Box<Op>),
+    Json(Slot),
+}
+
+impl Op {
+    /// Compile a rule, giving its paths slots.
+    pub fn compile(rule: &Rule, trie: &mut Trie) -> Op {
+        match rule {
+            Rule::Path(path) => Op::path(path, trie),
+            Rule::FirstOf(rules) => {
+                Op::FirstOf(rules.iter().map(|rule| Op::compile(rule, trie)).collect())
+            }
+            Rule::Const(text) => Op::Const(text.as_str().into()),
+            Rule::Template(pieces) => Op::Template(
+                pieces
+                    .iter()
+                    .map(|piece| match piece {
+                        Piece::Text(text) => (text.as_str().into(), None),
+                        Piece::Path(path) => ("".into(), Some(Op::path(path, trie))),
+                    })
+                    .collect(),
+            ),
+            Rule::Lookup { of, table, otherwise } => Op::Lookup {
+                of: Op::boxed(of, trie),
+                table: table.iter().map(|(k, v)| (k.as_str().into(), v.as_str().into())).collect(),
+                otherwise: otherwise.as_deref().map(Into::into),
+            },
+            Rule::Lower(of) => Op::Lower(Op::boxed(of, trie)),
+            Rule::Split { of, by, take } => {
+                Op::Split { of: Op::boxed(of, trie), by: by.clone(), take: *take }
+            }
+            Rule::Time { of, formats } => {
+                Op::Time { of: Op::boxed(of, trie), formats: formats.clone() }
+            }
+            Rule::Ip(of) => Op::Ip(Op::boxed(of, trie)),
+            Rule::Json(path) => match Op::path(path, trie) {
+                Op::Slot(slot) => {
+                    if let Path::Body(segments) = path {
+                        trie.mark(segments).json = true;
+                    }
+                    Op::Json(slot)
+                }
+                other => other,
+            },
+        }
+    }
+
+    /// Compile a path.
+    pub fn path(path: &Path, trie: &mut Trie) -> Op {
+        match path {
+            Path::Body(segments) => Op::Slot(trie.slot(segments)),
+            Path::Wrapper(segments) => Op::Wrapper(trie.slot(segments)),
+            Path::Header(name) => Op::Header(name.as_str().into()),
+            Path::CloudEvent(name) => Op::CloudEvent(name.as_str().into()),
+            Path::Key => Op::Key,
+            Path::Topic => Op::Topic,
+        }
+    }
+
+    fn boxed(rule: &Rule, trie: &mut Trie) -> Box<Op> {
+        Box::new(Op::compile(rule, trie))
+    }
+
+    /// Every slot of the body that the rule may read.
+    pub fn slots(&self, found: &mut Vec<Slot>) {
+        match self {
+            Op::Slot(slot) | Op::Json(slot) => found.push(*slot),
+            Op::FirstOf(ops) => ops.iter().for_each(|op| op.slots(found)),
+            Op::Template(pieces) => {
+                pieces.iter().filter_map(|(_, op)| op.as_ref()).for_each(|op| op.slots(found));
+            }
+            Op::Lookup { of, .. }
+            | Op::Lower(of)
+            | Op::Split { of, .. }
+            | Op::Time { of, .. }
+            | Op::Ip(of) => of.slots(found),
+            _ => {}
+        }
+    }
+}
+
+/// What rules read besides the body.
+#[derive(Clone, Copy)]
+pub struct Around<'a> {
+    /// The record's topic.
+    pub topic: &'a str,
+    /// The record's key, where it is text.
+    pub key: Option<&'a str>,
+    /// The record's headers.
+    pub headers: Headers<'a>,
+    /// CloudEvents attributes, without the `ce_`.
+    pub cloud_event: &'a [(&'a str, &'a str)],
+    /// The leaves of the wrapper.
+    pub wrapper: &'a [Leaf<'a>],
+}
+
+/// A record being turned into an event.
+pub struct Eval<'e, 'a> {
+    /// The leaves of the body, or of a target's element.
+    pub leaves: &'e [Leaf<'a>],
+    /// What else rules read.
+    pub around: Around<'a>,
+    /// Where made text goes.
+    pub arena: &'a Bump,
+    /// The slots whose values stand in a field.
+    pub taken: BumpVec<'a, Slot>,
+}
+
+impl<'a> Eval<'_, 'a> {
+    /// A rule's text.
+    pub fn text(&mut self, op: &'a Op) -> Option<&'a str> {
+        let before = self.taken.len();
+        let text = match op {
+            Op::Slot(slot) => match self.leaves[*slot as usize] {
+                Leaf::Scalar(text, _) => {
+                    self.taken.push(*slot);
+                    Some(text)
+                }
+                _ => None,
+            },
+            Op::Wrapper(slot) => match self.around.wrapper.get(*slot as usize) {
+                Some(Leaf::Scalar(text, _)) => Some(*text),
+                _ => None,
+            },
+            Op::Header(name) => self.around.headers.get(name),
+            Op::CloudEvent(name) => {
+                let named = |(other, _): &&(&str, &str)| *other == &**name;
+                self.around.cloud_event.iter().find(named).map(|(_, value)| *value)
+            }
+            Op::Key => self.around.key,
+            Op::Topic => Some(self.around.topic),
+            Op::FirstOf(ops) => ops.iter().find_map(|op| {
+                let text = self.text(op).filter(|text| !text.is_empty());
+                if text.is_none() {
+                    self.taken.truncate(before);
+                }
+                text
+            }),
+            Op::Const(text) => Some(&**text),
+            Op::Template(pieces) => self.template(pieces),
+            Op::Lookup { of, table, otherwise } => {
+                match self.text(of).and_then(|key| table.get(key)) {
+                    Some(value) => return Some(value),
+                    None => {
+                        self.taken.truncate(before);
+                        otherwise.as_deref()
+                    }
+                }
+            }
+            Op::Lower(of) => {
+                let text = self.text(of);
+                self.taken.truncate(before);
+                text.map(|text| self.lower(text))
+            }
+            Op::Split { of, by, take } => {
+                let text = self.text(of);
+                self.taken.truncate(before);
+                text.and_then(|text| self.part(text, by, *take))
+            }
+            Op::Time { of, .. } | Op::Ip(of) => self.text(of),
+            Op::Json(_) => None,
+        };
+        if text.is_none() {
+            self.taken.truncate(before);
+        }
+        text
+    }
+
+    /// A time rule's time.
+    pub fn time(&mut self, op: &'a Op) -> Option<Micros> {
+        let before = self.taken.len();
+        let time = match op {
+            Op::FirstOf(ops) => ops.iter().find_map(|op| self.time(op)),
+            Op::Time { of, formats } => self.text(of).and_then(|text| time::parse(text, formats)),
+            _ => None,
+        };
+        if time.is_none() {
+            self.taken.truncate(before);
+        }
+        time
+    }
+
+    /// An address rule's address. A text that says more than a plain address stays untaken.
+    pub fn ip(&mut self, op: &'a Op) -> Option<Ipv6Addr> {
+        let before = self.taken.len();
+        match op {
+            Op::FirstOf(ops) => ops.iter().find_map(|op| self.ip(op)),
+            Op::Ip(of) => {
+                let text = self.text(of).unwrap_or_default();
+                let plain = text.parse::<IpAddr>().ok();
+                if plain.is_none() {
+                    self.taken.truncate(before);
+                }
+                plain.or_else(|| first_address(text)).map(mapped)
+            }
+            _ => None,
+        }
+    }
+
+    /// A JSON rule's text.
+    pub fn json(&mut self, op: &'a Op) -> Option<&'a str> {
+        let Op::Json(slot) = op else {
+            let Op::FirstOf(ops) = op else { return None };
+            return ops.iter().find_map(|op| self.json(op));
+        };
+        let text = match self.leaves[*slot as usize] {
+            Leaf::Absent | Leaf::Container => return None,
+            Leaf::Null => "null",
+            Leaf::Scalar(_, text) | Leaf::Json(text) => text,
+        };
+        self.taken.push(*slot);
+        Some(text)
+    }
+
+    fn template(&mut self, pieces: &'a [(Box<str>, Option<Op>)]) -> Option<&'a str> {
+        let mut made = BumpString::new_in(self.arena);
+        for (text, op) in pieces {
+            match op {
+                None => made.push_str(text),
+                Some(op) => made.push_str(self.text(op)?),
+            }
+        }
+        Some(made.into_bump_str())
+    }
+
+    fn lower(&self, text: &'a str) -> &'a str {
+        if text.is_ascii() && !text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            return text;
+        }
+        self.arena.alloc_str(&text.to_lowercase())
+    }
+
+    fn part(&self, text: &'a str, by: &Separator, take: Take) -> Option<&'a str> {
+        let parts: Vec<&str> = match by {
+            Separator::Text(separator) => text.split(separator.as_str()).collect(),
+            Separator::Word => words(text),
+        };
+        let separator = match by {
+            Separator::Text(separator) => separator.as_str(),
+            Separator::Word => "",
+        };
+        match take {
+            Take::First => parts.first().copied(),
+            Take::Last => parts.last().copied(),
+            Take::At(at) => parts.get(at).copied(),
+            Take::Range(from, to) => {
+                let some = parts.get(from..to.min(parts.len())).filter(|some| !some.is_empty())?;
+                Some(self.arena.alloc_str(&some.join(separator)))
+            }
+        }
+    }
+}
+
+/// `CreateOrder`, `create_order`, `create-order`, `create.order`, `create order`: two words each.
+/// A run of capitals is one word (`createSSOProvider`: create, SSO, Provider).
+fn words(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    for run in text.split(|c: char| !c.is_alphanumeric()).filter(|run| !run.is_empty()) {
+        let chars: Vec<(usize, char)> = run.char_indices().collect();
+        let mut start = 0;
+        for at in 1..chars.len() {
+            let (place, c) = chars[at];
+            let begins = c.is_uppercase() && !chars[at - 1].1.is_uppercase();
+            let ends_capitals = c.is_uppercase()
+                && chars[at - 1].1.is_uppercase()
+                && chars.get(at + 1).is_some_and(|(_, next)| next.is_lowercase());
+            if begins || ends_capitals {
+                found.push(&run[start..place]);
+                start = place;
+            }
+        }
+        found.push(&run[start..]);
+    }
+    found
+}
+
+/// The first address of a list, or one with a port.
+fn first_address(text: &str) -> Option<IpAddr> {
+    let first = text.split(',').next().unwrap_or_default().trim();
+    let bracketed = first.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    first
+        .parse::<IpAddr>()
+        .or_else(|_| first.parse::<SocketAddr>().map(|address| address.ip()))
+        .or_else(|_| bracketed.unwrap_or_default().parse())
+        .ok()
+}
+
+fn mapped(ip: IpAddr) -> Ipv6Addr {
+    match ip {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_end_where_a_reader_would_end_them() {
+        let table: [(&str, &[&str]); 9] = [
+            ("CreateOrder", &["Create", "Order"]),
+            ("create_order", &["create", "order"]),
+            ("create-order.now", &["create", "order", "now"]),
+            ("createSSOProvider", &["create", "SSO", "Provider"]),
+            ("SSO", &["SSO"]),
+            ("login", &["login"]),
+            ("v2Update", &["v2", "Update"]),
+            ("ÄndereAuftrag", &["Ändere", "Auftrag"]),
+            ("", &[]),
+        ];
+        for (text, expected) in table {
+            assert_eq!(words(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_found_with_a_port_in_brackets_or_first_in_a_list() {
+        for text in ["1.2.3.4", "1.2.3.4:80", "1.2.3.4, 5.6.7.8", " 1.2.3.4 "] {
+            assert_eq!(first_address(text), Some("1.2.3.4".parse().unwrap()), "{text}");
+        }
+        for text in ["2001:db8::1", "[2001:db8::1]:443", "[2001:db8::1]"] {
+            assert_eq!(first_address(text), Some("2001:db8::1".parse().unwrap()), "{text}");
+        }
+        for text in ["", "AWS Internal", "s3.amazonaws.com", "1.2.3", "[::1", "host:80"] {
+            assert_eq!(first_address(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,460 @@
+//! The one pass: JSON text to slots and leftover scalars.
+//!
+//! In: a [`Trie`] and the text of one JSON object. Out: a [`Leaf`] a slot, and every other scalar
+//! with its path.
+//!
+//! serde_json drives; there is no tree of values. Where the trie wants a scalar, its exact text is
+//! taken as a `RawValue`, so a number stays as it was written. Elsewhere serde hands over numbers
+//! as `u64`, `i64` or `f64`; integers print back exactly, but an `f64` has lost its digits. So the
+//! first `f64` outside the trie stops the pass and a second one, [`Mode::Exact`], takes every
+//! value as text: about twice the time, for the records that need it. Naming such a value in the
+//! mapping avoids it.
+//!
+//! # Invariants
+//! - Every object of the record is looked at, so a duplicate key is found wherever it is.
+//! - Depth is bounded by [`MAX_DEPTH`], below serde_json's own limit of 128, so that the reason
+//!   is ours to name; the text under a slot counts from the slot's depth.
+//! - Nothing is copied but strings with escapes and the joined paths of leftovers: into the arena.
+//!
+//! Deliberately unknown here: rules, mappings, events.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt::{self, Write as _};
+
+use bumpalo::Bump;
+use bumpalo::collections::{String as BumpString, Vec as BumpVec};
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::path::{needs_quotes, push_segment};
+use super::trie::{NodeId, ROOT, Slot, Trie, hash};
+use crate::event::Reason;
+
+/// How deep objects and arrays may nest.
+pub const MAX_DEPTH: usize = 100;
+
+/// What was found at a slot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Leaf<'a> {
+    /// Nothing.
+    #[default]
+    Absent,
+    /// `null`.
+    Null,
+    /// A scalar's text: a string's content, a number as it was written, `true` or `false`.
+    /// The second text is the value's JSON, for rules that want it.
+    Scalar(&'a str, &'a str),
+    /// An object or array, as JSON text.
+    Json(&'a str),
+    /// An object or array whose leaves went elsewhere.
+    Container,
+}
+
+/// What a walk found.
+pub struct Found<'a> {
+    /// One a slot of the trie.
+    pub leaves: BumpVec<'a, Leaf<'a>>,
+    /// Every scalar that has no slot, by path, in the order of the text.
+    pub rest: BumpVec<'a, (&'a str, &'a str)>,
+}
+
+/// Why a text cannot be walked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// The class of the fault.
+    pub reason: Reason,
+    /// What and where.
+    pub sentence: String,
+}
+
+/// Walk an object's text.
+pub fn walk<'a>(
+    trie: &Trie,
+    text: &'a str,
+    prefix: &'a str,
+    keep_rest: bool,
+    arena: &'a Bump,
+) -> Result<Found<'a>, Fault> {
+    for mode in [Mode::Fast, Mode::Exact] {
+        let mut pass = Pass {
+            trie,
+            arena,
+            mode,
+            keep_rest,
+            leaves: bumpalo::vec![in arena; Leaf::Absent; trie.slots()],
+            rest: BumpVec::new_in(arena),
+            path: BumpVec::new_in(arena),
+            seen: BumpVec::new_in(arena),
+            depth: 0,
+            fault: None,
+            inexact: false,
+        };
+        if !prefix.is_empty() {
+            pass.path.push(Segment::Printed(prefix));
+        }
+        let result = pass.text(text, Some(ROOT));
+        if pass.inexact && pass.fault.is_none() {
+            continue;
+        }
+        return match result {
+            Ok(()) => Ok(Found { leaves: pass.leaves, rest: pass.rest }),
+            Err(error) => Err(pass.fault.unwrap_or_else(|| syntax(&error))),
+        };
+    }
+    // INVARIANT: the exact pass takes numbers as text and never sees an `f64`.
+    Err(Fault { reason: Reason::NotJson, sentence: "a number could not be read".into() })
+}
+
+/// A parser's error as a fault.
+pub fn syntax(error: &serde_json::Error) -> Fault {
+    let reason = if error.is_eof() { Reason::Truncated } else { Reason::NotJson };
+    Fault { reason, sentence: format!("the JSON is broken: {error}") }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Fast,
+    Exact,
+}
+
+#[derive(Clone, Copy)]
+enum Segment<'a> {
+    Printed(&'a str),
+    Key(&'a str),
+    Index(usize),
+}
+
+struct Pass<'t, 'a> {
+    trie: &'t Trie,
+    arena: &'a Bump,
+    mode: Mode,
+    keep_rest: bool,
+    leaves: BumpVec<'a, Leaf<'a>>,
+    rest: BumpVec<'a, (&'a str, &'a str)>,
+    path: BumpVec<'a, Segment<'a>>,
+    /// The keys of the objects that are open, each with its hash; an object's begin at its start.
+    seen: BumpVec<'a, (u64, &'a str)>,
+    depth: usize,
+    fault: Option<Fault>,
+    /// An `f64` was met outside the trie.
+    inexact: bool,
+}
+
+impl<'a> Pass<'_, 'a> {
+    /// Walk a text of its own: the record, or what stands under a slot.
+    fn text(&mut self, text: &'a str, node: Option<NodeId>) -> Result<(), serde_json::Error> {
+        let mut json = serde_json::Deserializer::from_str(text);
+        (&mut json).deserialize_any(Here { pass: self, node })?;
+        json.end()
+    }
+
+    /// A value as its JSON text.
+    fn raw(&mut self, text: &'a str, node: Option<NodeId>) -> Result<(), serde_json::Error> {
+        match text.as_bytes().first() {
+            Some(b'{' | b'[') => self.raw_container(text, node),
+            Some(b'"') => {
+                let content = &text[1..text.len() - 1];
+                let content = if memchr::memchr(b'\\', content.as_bytes()).is_none() {
+                    content
+                } else {
+                    self.arena.alloc_str(&serde_json::from_str::<Cow<'_, str>>(text)?)
+                };
+                self.string(content, text, node)
+            }
+            Some(b'n') => {
+                self.null(node);
+                Ok(())
+            }
+            _ => {
+                self.scalar(text, text, node);
+                Ok(())
+            }
+        }
+    }
+
+    fn raw_container(
+        &mut self,
+        text: &'a str,
+        node: Option<NodeId>,
+    ) -> Result<(), serde_json::Error> {
+        let wanted = node.map(|node| self.trie.node(node));
+        let slot = wanted.and_then(|wanted| wanted.slot);
+        if let (Some(wanted), Some(slot)) = (wanted, slot) {
+            if wanted.each && text.starts_with('[') {
+                self.leaves[slot as usize] = Leaf::Json(text);
+                return Ok(());
+            }
+            if wanted.json && !wanted.has_children() {
+                // Walked only for its duplicate keys and its depth.
+                let kept = std::mem::replace(&mut self.keep_rest, false);
+                let result = self.text(text, None);
+                self.keep_rest = kept;
+                self.leaves[slot as usize] = Leaf::Json(text);
+                return result;
+            }
+        }
+        let result = self.text(text, node);
+        if let (Some(wanted), Some(slot)) = (wanted, slot) {
+            self.leaves[slot as usize] =
+                if wanted.json { Leaf::Json(text) } else { Leaf::Container };
+        }
+        result
+    }
+
+    fn string(
+        &mut self,
+        content: &'a str,
+        text: &'a str,
+        node: Option<NodeId>,
+    ) -> Result<(), serde_json::Error> {
+        let unwrap = node.is_some_and(|node| self.trie.node(node).unwrap);
+        // A string that is not JSON after all is a plain string.
+        if unwrap
+            && content.trim_start().starts_with(['{', '['])
+            && serde_json::from_str::<serde::de::IgnoredAny>(content).is_ok()
+        {
+            return self.text(content, node);
+        }
+        self.scalar(content, text, node);
+        Ok(())
+    }
+
+    fn scalar(&mut self, content: &'a str, text: &'a str, node: Option<NodeId>) {
+        match node.and_then(|node| self.trie.node(node).slot) {
+            Some(slot) => self.leaves[slot as usize] = Leaf::Scalar(content, text),
+            None if self.keep_rest => {
+                let name = self.printed_path();
+                self.rest.push((name, content));
+            }
+            None => {}
+        }
+    }
+
+    fn null(&mut self, node: Option<NodeId>) {
+        if let Some(slot) = node.and_then(|node| self.trie.node(node).slot) {
+            self.leaves[slot as usize] = Leaf::Null;
+        }
+    }
+
+    fn container(&mut self, node: Option<NodeId>) {
+        if let Some(slot) = node.and_then(|node| self.trie.node(node).slot) {
+            self.leaves[slot as usize] = Leaf::Container;
+        }
+    }
+
+    fn enter(&mut self) -> Result<(), Fault> {
+        self.depth += 1;
+        if self.depth <= MAX_DEPTH {
+            return Ok(());
+        }
+        let sentence = format!("nested deeper than {MAX_DEPTH} levels");
+        Err(Fault { reason: Reason::TooDeep, sentence })
+    }
+
+    /// Remember a key of the object whose keys begin at `start`.
+    fn first_time(
+        &mut self,
+        start: usize,
+        many: &mut Option<HashSet<&'a str>>,
+        hash: u64,
+        key: &'a str,
+    ) -> Result<(), Fault> {
+        // A scan of hashes is quickest for real objects; a set keeps a hostile one linear.
+        const MANY: usize = 64;
+        let keys = &self.seen[start..];
+        let repeated = match many {
+            Some(many) => !many.insert(key),
+            None => keys.iter().any(|(other, name)| *other == hash && *name == key),
+        };
+        if repeated {
+            self.path.push(Segment::Key(key));
+            let sentence = format!("the key `{}` stands twice in one object", self.printed_path());
+            return Err(Fault { reason: Reason::DuplicateKey, sentence });
+        }
+        self.seen.push((hash, key));
+        if many.is_none() && self.seen.len() - start > MANY {
+            *many = Some(self.seen[start..].iter().map(|(_, name)| *name).collect());
+        }
+        Ok(())
+    }
+
+    fn printed_path(&self) -> &'a str {
+        if let [Segment::Key(key)] = self.path[..]
+            && !needs_quotes(key)
+        {
+            return key;
+        }
+        let mut printed = String::new();
+        for segment in &self.path {
+            match segment {
+                Segment::Printed(text) => printed.push_str(text),
+                Segment::Key(key) => push_segment(&mut printed, key),
+                Segment::Index(index) => {
+                    let dot = if printed.is_empty() { "" } else { "." };
+                    // INVARIANT: writing to a String cannot fail.
+                    let _ = write!(printed, "{dot}{index}");
+                }
+            }
+        }
+        self.arena.alloc_str(&printed)
+    }
+
+    fn fail<E: serde::de::Error>(&mut self, fault: Fault) -> E {
+        let error = E::custom(&fault.sentence);
+        self.fault = Some(fault);
+        error
+    }
+}
+
+/// A value that is about to be read, at a node of the trie or outside it.
+struct Here<'p, 't, 'a> {
+    pass: &'p mut Pass<'t, 'a>,
+    node: Option<NodeId>,
+}
+
+impl<'a> DeserializeSeed<'a> for Here<'_, '_, 'a> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'a>>(self, json: D) -> Result<(), D::Error> {
+        let wanted = self.node.map(|node| self.pass.trie.node(node));
+        let as_text = wanted.is_some_and(|node| {
+            node.unwrap || node.json || node.each || (node.slot.is_some() && !node.has_children())
+        });
+        if as_text || self.pass.mode == Mode::Exact {
+            let raw: &'a RawValue = serde::Deserialize::deserialize(json)?;
+            self.pass.raw(raw.get(), self.node).map_err(D::Error::custom)
+        } else {
+            json.deserialize_any(self)
+        }
+    }
+}
+
+impl<'a> Visitor<'a> for Here<'_, '_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+        let text = if value { "true" } else { "false" };
+        self.pass.scalar(text, text, self.node);
+        Ok(())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
+        let text = number(self.pass.arena, value);
+        self.pass.scalar(text, text, self.node);
+        Ok(())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+        let text = number(self.pass.arena, value);
+        self.pass.scalar(text, text, self.node);
+        Ok(())
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<(), E> {
+        self.pass.inexact = true;
+        Err(E::custom("a number to be taken as text"))
+    }
+
+    fn visit_borrowed_str<E>(self, value: &'a str) -> Result<(), E> {
+        self.pass.scalar(value, "", self.node);
+        Ok(())
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        let value = self.pass.arena.alloc_str(value);
+        self.pass.scalar(value, "", self.node);
+        Ok(())
+    }
+
+    fn visit_unit<E>(self) -> Result<(), E> {
+        self.pass.null(self.node);
+        Ok(())
+    }
+
+    fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<(), M::Error> {
+        let Here { pass, node } = self;
+        pass.enter().map_err(|fault| pass.fail::<M::Error>(fault))?;
+        pass.container(node);
+        let start = pass.seen.len();
+        let mut many = None;
+        while let Some(key) = map.next_key_seed(Key(pass.arena))? {
+            let hash = hash(key);
+            pass.first_time(start, &mut many, hash, key)
+                .map_err(|fault| pass.fail::<M::Error>(fault))?;
+            let child = node.and_then(|node| pass.trie.child(node, hash, key));
+            pass.path.push(Segment::Key(key));
+            map.next_value_seed(Here { pass, node: child })?;
+            pass.path.pop();
+        }
+        pass.seen.truncate(start);
+        pass.depth -= 1;
+        Ok(())
+    }
+
+    fn visit_seq<S: SeqAccess<'a>>(self, mut seq: S) -> Result<(), S::Error> {
+        let Here { pass, node } = self;
+        pass.enter().map_err(|fault| pass.fail::<S::Error>(fault))?;
+        pass.container(node);
+        let node = node.filter(|node| pass.trie.node(*node).has_children());
+        for index in 0.. {
+            let child = node.and_then(|node| {
+                let key = index.to_string();
+                pass.trie.child(node, hash(&key), &key)
+            });
+            pass.path.push(Segment::Index(index));
+            let more = seq.next_element_seed(Here { pass, node: child })?.is_some();
+            pass.path.pop();
+            if !more {
+                break;
+            }
+        }
+        pass.depth -= 1;
+        Ok(())
+    }
+}
+
+/// A key, borrowed where it has no escapes.
+struct Key<'a>(&'a Bump);
+
+impl<'a> DeserializeSeed<'a> for Key<'a> {
+    type Value = &'a str;
+
+    fn deserialize<D: Deserializer<'a>>(self, json: D) -> Result<&'a str, D::Error> {
+        json.deserialize_str(self)
+    }
+}
+
+impl<'a> Visitor<'a> for Key<'a> {
+    type Value = &'a str;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_borrowed_str<E>(self, key: &'a str) -> Result<&'a str, E> {
+        Ok(key)
+    }
+
+    fn visit_str<E>(self, key: &str) -> Result<&'a str, E> {
+        Ok(self.0.alloc_str(key))
+    }
+}
+
+fn number(arena: &Bump, value: impl fmt::Display) -> &str {
+    let mut text = BumpString::new_in(arena);
+    // INVARIANT: writing to an arena's string cannot fail.
+    let _ = write!(text, "{value}");
+    text.into_bump_str()
+}
+
+impl<'a> Found<'a> {
+    /// What was found at a slot.
+    pub fn leaf(&self, slot: Slot) -> Leaf<'a> {
+        self.leaves[slot as usize]
+    }
+}
