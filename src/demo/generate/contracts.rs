@@ -34,10 +34,20 @@ pub(super) fn pace(scene: &Scene, dice: &mut Dice) -> Value {
         "actionData": {
             "client": "fleet-portal/4.12.1",
             "page": dice.below(40),
-            "amount": { "value": format!("{}.{:02}", dice.below(400), dice.below(100)), "currency": "EUR" },
+            "amount": {
+                "value": format!("{}.{:02}", dice.below(400), dice.below(100)),
+                "currency": "EUR",
+            },
             "station": { "id": dice.uuid(), "name": "Autohof Süd 12", "country": "DE" },
-            "vehicle": { "plate": format!("KA-PC {}", dice.below(9_999)), "mileageKm": dice.below(300_000) },
-            "filter": { "from": "2025-01-01T00:00:00Z", "to": "2025-12-31T23:59:59Z", "status": "settled" },
+            "vehicle": {
+                "plate": format!("KA-PC {}", dice.below(9_999)),
+                "mileageKm": dice.below(300_000),
+            },
+            "filter": {
+                "from": "2025-01-01T00:00:00Z",
+                "to": "2025-12-31T23:59:59Z",
+                "status": "settled",
+            },
             "note": "Requested from the fleet overview after the monthly reconciliation.",
             "traceId": dice.hex(),
         },
@@ -101,7 +111,11 @@ pub(super) fn softwareone(scene: &Scene, dice: &mut Dice) -> Value {
         json!({
             "api": {
                 "ip": dice.ip(),
-                "geolocation": { "countryCode": "NL", "countryName": "Netherlands", "region": "Utrecht" },
+                "geolocation": {
+                    "countryCode": "NL",
+                    "countryName": "Netherlands",
+                    "region": "Utrecht",
+                },
                 "userAgent": dice.pick(&USER_AGENTS),
             },
             "log": { "requestId": dice.hex(), "operationId": dice.hex() },
@@ -117,7 +131,11 @@ pub(super) fn softwareone(scene: &Scene, dice: &mut Dice) -> Value {
         "actor": {
             "id": format!("USR-{}", &scene.person_id().to_string()[..8]),
             "name": scene.who.name,
-            "account": { "id": scene.tenant.account, "name": scene.tenant.id, "accountType": "Client" },
+            "account": {
+                "id": scene.tenant.account,
+                "name": scene.tenant.id,
+                "accountType": "Client",
+            },
         },
         "type": if dice.one_in(3) { "Public" } else { "Private" },
         "request": request,
@@ -135,13 +153,32 @@ pub(super) fn cockpit(scene: &Scene, dice: &mut Dice) -> Value {
         ("AssignLicense", "License"),
         ("SyncUsage", "Usage"),
     ]);
-    let old = json!({ "quantity": dice.below(50), "autoRenew": true, "term": "P1M", "friendlyName": "Main office" });
-    let new = json!({ "quantity": dice.below(50), "autoRenew": false, "term": "P1Y", "friendlyName": "Main office (renamed)" });
+    let old = json!({
+        "quantity": dice.below(50),
+        "autoRenew": true,
+        "term": "P1M",
+        "friendlyName": "Main office",
+        "billing": "prepaid",
+        "contact": "licences@contoso.example",
+    });
+    let new = json!({
+        "quantity": dice.below(50),
+        "autoRenew": false,
+        "term": "P1Y",
+        "friendlyName": "Main office (renamed)",
+        "billing": "postpaid",
+        "contact": "licences@contoso.example",
+    });
     let status = match (scene.failed, dice.below(6)) {
         (true, _) => "Failed",
         (_, 0) => "Processing",
         // The vendor's spelling.
         _ => "Succeded",
+    };
+    let message = if scene.failed {
+        "The provider refused the request: the credit limit of the customer is reached."
+    } else {
+        "The operation was accepted by the provider and its result was stored."
     };
     json!({
         "id": dice.uuid(),
@@ -156,7 +193,7 @@ pub(super) fn cockpit(scene: &Scene, dice: &mut Dice) -> Value {
         "entityId": dice.uuid(),
         "oldValues": if operation.starts_with("Create") { Value::Null } else { old },
         "newValues": if operation.starts_with("Delete") { Value::Null } else { new },
-        "message": if scene.failed { "The provider refused the request: the credit limit of the customer is reached." } else { "The operation was accepted by the provider and its result was stored." },
+        "message": message,
         "correlationId": dice.uuid(),
     })
 }
@@ -179,13 +216,21 @@ pub(super) fn bloodhound(scene: &Scene, dice: &mut Dice) -> Value {
     } else {
         "success"
     };
+    let (host, tag) = (scene.tenant.id, dice.below(90));
+    let url = format!("https://graph.{host}.example/api/v2/asset-group-tags/{tag}/selectors");
+    // A proxy in front writes the client first, itself after.
+    let proxies = if dice.one_in(4) { ", 10.0.0.12" } else { "" };
     let mut fields = json!({
         "principal_name": scene.who.login,
         "user_id": scene.person_id(),
         "auth_type": "Secret",
         "roles": ["Administrator", "Power User"],
-        "selector": { "name": "Domain Controllers", "asset_group_tag_id": dice.below(90), "seeds": 4 },
-        "request_url": format!("https://graph.{}.example/api/v2/asset-group-tags/{}/selectors", scene.tenant.id, dice.below(90)),
+        "selector": {
+            "name": "Domain Controllers",
+            "asset_group_tag_id": tag,
+            "seeds": 4,
+        },
+        "request_url": url,
     });
     if scene.failed {
         fields["error"] = json!("the entity could not be found");
@@ -199,7 +244,7 @@ pub(super) fn bloodhound(scene: &Scene, dice: &mut Dice) -> Value {
         "action": action,
         "fields": fields,
         "request_id": dice.uuid(),
-        "source_ip_address": if dice.one_in(4) { format!("{}, 10.0.0.12", dice.ip()) } else { dice.ip() },
+        "source_ip_address": format!("{}{proxies}", dice.ip()),
         "status": status,
         "source": "middleware",
         "commit_id": dice.uuid(),

@@ -129,7 +129,8 @@ pub fn generate(schema: &str, n: u64, at: Micros) -> Option<Generated> {
         headers.push(("tenant", scene.tenant.id.to_owned()));
     }
     if schema == "pace" {
-        headers.push(("actor-id", scene.mail()));
+        headers.push(("actor-id", scene.person_id().to_string()));
+        headers.push(("actor-name", scene.who.name.to_owned()));
     }
     Some(Generated {
         key: format!("{}/{}", scene.tenant.id, scene.who.login),

@@ -26,6 +26,15 @@ pub(super) fn aws_cloudtrail(scene: &Scene, dice: &mut Dice) -> Value {
     ]);
     let account = scene.tenant.aws;
     let role = "operations";
+    // As recorded: one address in eight is a service's name, one request in nine has no parameters.
+    let address = match dice.below(8) {
+        0 => "cloudformation.amazonaws.com".to_owned(),
+        _ => dice.ip(),
+    };
+    let parameters = match dice.below(9) {
+        0 => Value::Null,
+        limit => json!({ "roleName": role, "maxResults": limit }),
+    };
     let mut body = json!({
         "eventVersion": "1.11",
         "userIdentity": {
@@ -34,7 +43,12 @@ pub(super) fn aws_cloudtrail(scene: &Scene, dice: &mut Dice) -> Value {
             "arn": format!("arn:aws:sts::{account}:assumed-role/{role}/{}", scene.who.login),
             "accountId": account,
             "sessionContext": {
-                "sessionIssuer": { "type": "Role", "principalId": "AROAEXAMPLEROLE", "accountId": account, "userName": role },
+                "sessionIssuer": {
+                    "type": "Role",
+                    "principalId": "AROAEXAMPLEROLE",
+                    "accountId": account,
+                    "userName": role,
+                },
                 "attributes": { "creationDate": scene.time(Secs), "mfaAuthenticated": "true" },
             },
         },
@@ -42,9 +56,9 @@ pub(super) fn aws_cloudtrail(scene: &Scene, dice: &mut Dice) -> Value {
         "eventSource": source,
         "eventName": name,
         "awsRegion": dice.pick(&["eu-central-1", "eu-west-1", "us-east-1"]),
-        "sourceIPAddress": if dice.one_in(8) { "cloudformation.amazonaws.com".to_owned() } else { dice.ip() },
+        "sourceIPAddress": address,
         "userAgent": "aws-cli/2.27.1 exec-env/CloudShell",
-        "requestParameters": if dice.one_in(9) { Value::Null } else { json!({ "roleName": role, "maxResults": dice.below(100) }) },
+        "requestParameters": parameters,
         "responseElements": null,
         "requestID": dice.uuid(),
         "eventID": dice.uuid(),
@@ -74,6 +88,7 @@ pub(super) fn kubernetes_audit(scene: &Scene, dice: &mut Dice) -> Value {
     ]);
     let namespace = *dice.pick(&["shop", "billing", "kube-system"]);
     let name = format!("web-{:x}", dice.below(0xffff));
+    let path = format!("/api/v1/namespaces/{namespace}/{resource}/{name}");
     let (user, groups) = if dice.one_in(3) {
         (
             format!("system:serviceaccount:{namespace}:deployer"),
@@ -88,7 +103,8 @@ pub(super) fn kubernetes_audit(scene: &Scene, dice: &mut Dice) -> Value {
         object["subresource"] = json!(subresource);
     }
     let status = if scene.failed {
-        json!({ "metadata": {}, "status": "Failure", "reason": "Forbidden", "message": format!("{resource} is forbidden"), "code": 403 })
+        let message = format!("{resource} is forbidden");
+        json!({ "status": "Failure", "reason": "Forbidden", "message": message, "code": 403 })
     } else {
         json!({ "metadata": {}, "code": code })
     };
@@ -98,7 +114,7 @@ pub(super) fn kubernetes_audit(scene: &Scene, dice: &mut Dice) -> Value {
         "level": "Metadata",
         "auditID": dice.uuid(),
         "stage": "ResponseComplete",
-        "requestURI": format!("/api/v1/namespaces/{namespace}/{resource}/{name}?fieldManager=kubectl-client-side-apply&fieldValidation=Strict"),
+        "requestURI": format!("{path}?fieldManager=kubectl-client-side-apply&fieldValidation=Strict"),
         "verb": verb,
         "user": { "username": user, "uid": scene.person_id(), "groups": groups },
         "sourceIPs": [dice.ip(), "10.0.0.7"],
@@ -127,7 +143,9 @@ pub(super) fn github_audit(scene: &Scene, dice: &mut Dice) -> Value {
     ]);
     let org = scene.tenant.id;
     let millis = scene.at / 1_000;
-    let other = dice.pick(&PEOPLE).login;
+    // Git and repository events carry the empty user that the vendor writes there.
+    let member = action.ends_with("_member");
+    let (user, user_id) = if member { (dice.pick(&PEOPLE).login, 77_000) } else { ("", 0) };
     let bot = dice.one_in(5);
     json!({
         "@timestamp": millis,
@@ -153,9 +171,9 @@ pub(super) fn github_audit(scene: &Scene, dice: &mut Dice) -> Value {
         "repo_id": 900_000 + dice.below(60),
         "request_id": dice.uuid(),
         "token_id": dice.below(1_000_000),
-        "user": other,
+        "user": user,
         "user_agent": dice.pick(&USER_AGENTS),
-        "user_id": 10_000 + dice.below(90_000),
+        "user_id": user_id,
     })
 }
 
@@ -181,9 +199,18 @@ pub(super) fn okta_system(scene: &Scene, dice: &mut Dice) -> Value {
         "version": "0",
         "severity": if scene.failed { "WARN" } else { "INFO" },
         "displayMessage": message,
-        "actor": { "id": format!("00u{}", &scene.person_id().simple().to_string()[..12]), "type": "User", "alternateId": scene.mail(), "displayName": scene.who.name },
+        "actor": {
+            "id": format!("00u{}", &scene.person_id().simple().to_string()[..12]),
+            "type": "User",
+            "alternateId": scene.mail(),
+            "displayName": scene.who.name,
+        },
         "client": {
-            "userAgent": { "rawUserAgent": dice.pick(&USER_AGENTS), "os": "Linux", "browser": "FIREFOX" },
+            "userAgent": {
+                "rawUserAgent": dice.pick(&USER_AGENTS),
+                "os": "Linux",
+                "browser": "FIREFOX",
+            },
             "zone": "null",
             "device": "Computer",
             "ipAddress": dice.ip(),
@@ -193,7 +220,12 @@ pub(super) fn okta_system(scene: &Scene, dice: &mut Dice) -> Value {
             },
         },
         "outcome": { "result": result, "reason": reason },
-        "target": [{ "id": format!("0oa{}", &dice.hex()[..12]), "type": "AppInstance", "alternateId": "Payroll", "displayName": "Payroll" }],
+        "target": [{
+            "id": format!("0oa{}", &dice.hex()[..12]),
+            "type": "AppInstance",
+            "alternateId": "Payroll",
+            "displayName": "Payroll",
+        }],
         "transaction": { "type": "WEB", "id": dice.hex(), "detail": {} },
         "debugContext": { "debugData": { "requestId": dice.hex(), "threatSuspected": "false" } },
         "authenticationContext": { "authenticationStep": 0, "externalSessionId": dice.hex() },
