@@ -3,6 +3,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod api;
+pub mod config;
 pub mod demo;
 pub mod event;
 pub mod pipeline;

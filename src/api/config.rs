@@ -29,18 +29,29 @@ impl Default for ApiConfig {
 }
 
 impl ApiConfig {
-    /// Everything that is wrong here, a sentence each; empty when nothing is.
-    pub fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        let port = self.listen.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
-        if !matches!(port, Some(Ok(_))) {
-            let fix = "write ADDRESS:PORT, such as 127.0.0.1:8080";
-            problems.push(format!("api.listen: {:?} has no port; {fix}", self.listen));
+    /// What is wrong, as (field, sentence).
+    pub fn check(&self) -> Vec<(String, String)> {
+        let mut wrong = Vec::new();
+        let mut say = |field: &str, message: String| wrong.push((field.to_owned(), message));
+        match self.listen.parse::<std::net::SocketAddr>() {
+            Err(_) => say(
+                "listen",
+                format!("`{}` is no ADDRESS:PORT, such as 127.0.0.1:8080", self.listen),
+            ),
+            Ok(address) if !address.ip().is_loopback() => say(
+                "listen",
+                format!(
+                    "`{}` is reached from outside, and there are no tokens yet; listen on a \
+                         loopback address",
+                    self.listen
+                ),
+            ),
+            Ok(_) => {}
         }
         if self.request_timeout_ms == 0 {
-            problems.push("api.request_timeout_ms: 0 answers nothing; give at least 1".into());
+            say("request_timeout_ms", "is 0, which answers nothing; give at least 1".to_owned());
         }
-        problems
+        wrong
     }
 
     /// How long a request may take.
@@ -55,9 +66,11 @@ mod tests {
 
     #[test]
     fn every_problem_is_named_at_once() {
-        assert_eq!(ApiConfig::default().problems(), Vec::<String>::new());
+        assert_eq!(ApiConfig::default().check(), []);
         let config = ApiConfig { listen: "localhost".into(), request_timeout_ms: 0 };
-        let problems = config.problems().join("\n");
-        assert!(problems.contains("api.listen") && problems.contains("api.request_timeout_ms"));
+        let fields: Vec<String> = config.check().into_iter().map(|(field, _)| field).collect();
+        assert_eq!(fields, ["listen", "request_timeout_ms"]);
+        let open = ApiConfig { listen: "0.0.0.0:8080".into(), ..ApiConfig::default() };
+        assert!(open.check()[0].1.contains("loopback"));
     }
 }

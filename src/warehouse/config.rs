@@ -46,23 +46,23 @@ impl Default for ClickHouseConfig {
 }
 
 impl ClickHouseConfig {
-    /// Everything that is wrong here, a sentence each; empty when nothing is.
-    pub fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
+    /// What is wrong, as (field, sentence).
+    pub fn check(&self) -> Vec<(String, String)> {
+        let mut wrong = Vec::new();
+        let mut say = |field: &str, message: String| wrong.push((field.to_owned(), message));
         if !self.url.starts_with("http://") {
             let fix = "write http://HOST:PORT; for TLS, put a proxy in front";
-            problems.push(format!("clickhouse.url: {:?} is no http address; {fix}", self.url));
+            say("url", format!("`{}` is no http address; {fix}", self.url));
         }
         for (field, value) in [("database", &self.database), ("user", &self.user)] {
             if value.is_empty() {
-                problems
-                    .push(format!("clickhouse.{field}: empty; name one, or leave the line out"));
+                say(field, "is empty; name one, or leave the line out".to_owned());
             }
         }
         if !self.password.is_empty() && self.password_file.is_some() {
-            problems.push("clickhouse.password: password_file is set too; keep one of them".into());
+            say("password", "password_file is set too; keep one of them".to_owned());
         }
-        problems
+        wrong
     }
 
     /// The password, wherever it is kept.
@@ -110,9 +110,9 @@ mod tests {
             password_file: Some("/nowhere".into()),
             ..ClickHouseConfig::default()
         };
-        let problems = config.problems();
+        let problems = config.check();
         assert_eq!(problems.len(), 3, "{problems:?}");
         assert!(!format!("{config:?} {problems:?}").contains("hunter2"));
-        assert_eq!(ClickHouseConfig::default().problems(), Vec::<String>::new());
+        assert_eq!(ClickHouseConfig::default().check(), []);
     }
 }

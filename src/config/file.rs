@@ -1,0 +1,163 @@
+//! The settings file and the environment, with the line of every setting.
+//!
+//! In: TOML text. Out: a [`Config`] merged from defaults, file and environment, and the unknown
+//! names and wrong types in the file.
+//!
+//! # Invariants
+//! - What is known is read off [`Config::example`], so a new setting needs no line here.
+//!
+//! Deliberately unknown here: what a setting may be beyond its type.
+
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+use toml::{Spanned, Value};
+
+use super::Config;
+use crate::problem::{Problem, Problems, did_you_mean};
+
+/// A table whose keys are the user's own.
+const FREE: &str = "kafka.properties";
+
+/// A settings file; empty where there is none.
+pub struct SettingsFile {
+    name: String,
+    text: String,
+}
+
+impl SettingsFile {
+    /// Read it.
+    pub fn read(path: Option<&Path>) -> Result<SettingsFile, Vec<Problem>> {
+        let Some(path) = path else {
+            return Ok(SettingsFile { name: "environment".into(), text: String::new() });
+        };
+        let name = path.display().to_string();
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let mut problems = Problems::of(&name, "");
+            problems.whole("", format!("{error}; name a settings file with --config"));
+            problems.into_vec()
+        })?;
+        let mut problems = Problems::of(&name, &text);
+        let (_, errors) = DeTable::parse_recoverable(&text);
+        for error in errors {
+            let span = error.span().unwrap_or_default();
+            problems.at(span, "", format!("not TOML: {}", error.message()));
+        }
+        if !problems.is_empty() {
+            return Err(problems.into_vec());
+        }
+        Ok(SettingsFile { name, text })
+    }
+
+    /// Unknown names and wrong types.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Problems::of(&self.name, &self.text);
+        let (document, _) = DeTable::parse_recoverable(&self.text);
+        match Value::try_from(Config::example()) {
+            Ok(Value::Table(known)) => compare("", document.get_ref(), &known, &mut problems),
+            // INVARIANT: the example is a struct of plain settings.
+            _ => problems.whole("", "the example configuration is no table"),
+        }
+        problems.into_vec()
+    }
+
+    /// Defaults, then the file, then the environment.
+    pub fn merged(&self) -> Result<Config, Problem> {
+        let file = config::File::from_str(&self.text, config::FileFormat::Toml);
+        let environment = config::Environment::with_prefix("TRAILHOUSE").separator("__");
+        let merged = config::Config::builder().add_source(file).add_source(environment).build();
+        merged.and_then(config::Config::try_deserialize).map_err(|error| {
+            self.problem("", format!("{error} (in the file, or a TRAILHOUSE__ variable)"))
+        })
+    }
+
+    /// A problem of a field, at its line where the file has it.
+    pub fn problem(&self, field: &str, message: String) -> Problem {
+        let (document, _) = DeTable::parse_recoverable(&self.text);
+        let mut problems = Problems::of(&self.name, &self.text);
+        let line = span_of(document.get_ref(), field).map_or(0, |span| problems.line_of(span));
+        problems.whole(field, message.clone());
+        Problem { file: self.name.clone(), line, field: field.to_owned(), message }
+    }
+}
+
+fn compare(place: &str, found: &DeTable<'_>, known: &toml::Table, problems: &mut Problems<'_>) {
+    for (key, value) in found {
+        let name = key.get_ref().as_ref();
+        let field = if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") };
+        match known.get(name) {
+            None => {
+                let near = did_you_mean(name, known.keys().map(String::as_str));
+                problems.at(key.span(), &field, format!("is unknown{near}"));
+            }
+            Some(_) if field == FREE => {}
+            Some(wanted) => compare_value(&field, value, wanted, problems),
+        }
+    }
+}
+
+fn compare_value(
+    field: &str,
+    found: &Spanned<DeValue<'_>>,
+    wanted: &Value,
+    problems: &mut Problems<'_>,
+) {
+    match (found.get_ref(), wanted) {
+        (DeValue::Table(found), Value::Table(known)) => compare(field, found, known, problems),
+        (DeValue::Array(found), Value::Array(known)) => {
+            let Some(one) = known.first() else { return };
+            for (at, element) in found.iter().enumerate() {
+                compare_value(&format!("{field}.{at}"), element, one, problems);
+            }
+        }
+        (DeValue::String(_), Value::String(_))
+        | (DeValue::Integer(_), Value::Integer(_))
+        | (DeValue::Float(_), Value::Float(_))
+        | (DeValue::Boolean(_), Value::Boolean(_)) => {}
+        (other, wanted) => {
+            let message = format!("must be {}, not {}", kind(wanted), kind_of(other));
+            problems.at(found.span(), field, message);
+        }
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::String(_) => "text",
+        Value::Integer(_) => "a whole number",
+        Value::Float(_) => "a number",
+        Value::Boolean(_) => "true or false",
+        Value::Array(_) => "a list",
+        Value::Table(_) => "a table",
+        Value::Datetime(_) => "a date",
+    }
+}
+
+fn kind_of(value: &DeValue<'_>) -> &'static str {
+    match value {
+        DeValue::String(_) => "text",
+        DeValue::Integer(_) => "a whole number",
+        DeValue::Float(_) => "a number",
+        DeValue::Boolean(_) => "true or false",
+        DeValue::Array(_) => "a list",
+        DeValue::Table(_) => "a table",
+        DeValue::Datetime(_) => "a date",
+    }
+}
+
+/// Where a dotted field stands; a part that is a number counts list elements.
+fn span_of(table: &DeTable<'_>, field: &str) -> Option<std::ops::Range<usize>> {
+    let mut parts = field.split('.');
+    let mut at = table.get(parts.next()?)?;
+    for part in parts {
+        let inner = match at.get_ref() {
+            DeValue::Table(table) => table.get(part),
+            DeValue::Array(list) => part.parse().ok().and_then(|place: usize| list.get(place)),
+            _ => None,
+        };
+        // A setting that is not in the file: the nearest thing that is.
+        let Some(inner) = inner else { break };
+        at = inner;
+    }
+    Some(at.span())
+}

@@ -1,0 +1,289 @@
+//! The whole configuration, and every problem of it at once.
+//!
+//! In: a TOML file, `TRAILHOUSE__SECTION__FIELD` variables, mapping files. Out: [`Loaded`]: the
+//! [`Config`] and the [`Catalog`] of mappings, or the list of all that is wrong.
+//!
+//! # Invariants
+//! - Defaults < file < environment < flags.
+//! - A problem names the file, the line, the field and the fix; one run shows them all.
+//! - `config/trailhouse.toml` shows every setting with its default; a test holds the two equal.
+//!
+//! Deliberately unknown here: what the sections are for. Each lives beside what it configures.
+
+mod file;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use include_dir::{Dir, include_dir};
+use serde::{Deserialize, Serialize};
+
+use self::file::SettingsFile;
+use crate::api::ApiConfig;
+use crate::pipeline::PipelineConfig;
+use crate::problem::Problem;
+use crate::schema::{Catalog, Normaliser, TopicRule};
+use crate::source::{KafkaConfig, TopicConfig};
+use crate::telemetry::LogConfig;
+use crate::warehouse::ClickHouseConfig;
+
+/// The mapping files of this repository; adding one needs no code.
+static SHIPPED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/config/schemas");
+
+/// Every setting.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where records come from.
+    pub kafka: KafkaConfig,
+    /// Where events are stored.
+    pub clickhouse: ClickHouseConfig,
+    /// How records become batches.
+    pub pipeline: PipelineConfig,
+    /// Where questions are answered.
+    pub api: ApiConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
+    /// Mapping files beside the shipped ones.
+    pub schemas: SchemasConfig,
+    /// Names that mean the same tenant.
+    pub tenant: Vec<TenantConfig>,
+}
+
+/// The `[schemas]` section.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SchemasConfig {
+    /// A folder of mapping files; one with a shipped mapping's name takes its place.
+    pub dir: Option<PathBuf>,
+}
+
+/// One `[[tenant]]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TenantConfig {
+    /// The name that is stored.
+    pub id: String,
+    /// Other names sources have for it.
+    pub aliases: Vec<String>,
+}
+
+/// A configuration that holds.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The settings.
+    pub config: Config,
+    /// The mappings.
+    pub catalog: Catalog,
+}
+
+impl Config {
+    /// Read everything; without a file, the defaults and the environment.
+    pub fn load(path: Option<&Path>) -> Result<Loaded, Vec<Problem>> {
+        let settings = SettingsFile::read(path)?;
+        let mut problems = settings.problems();
+        let config = match settings.merged() {
+            Ok(config) => config,
+            Err(problem) => {
+                // The lines found above say the same, and better.
+                if problems.is_empty() {
+                    problems.push(problem);
+                }
+                Config::default()
+            }
+        };
+        let sections = [
+            ("kafka", config.kafka.check()),
+            ("clickhouse", config.clickhouse.check()),
+            ("pipeline", config.pipeline.check()),
+            ("api", config.api.check()),
+            ("log", config.log.check()),
+        ];
+        for (section, wrong) in sections {
+            for (field, message) in wrong {
+                problems.push(settings.problem(&format!("{section}.{field}"), message));
+            }
+        }
+        for (field, message) in config.check_tenants() {
+            problems.push(settings.problem(&field, message));
+        }
+        match catalog(config.schemas.dir.as_deref(), &settings) {
+            Err(found) => problems.extend(found),
+            Ok(catalog) => {
+                for (at, topic) in config.kafka.topics.iter().enumerate() {
+                    if !topic.schema.is_empty() && catalog.get(&topic.schema).is_none() {
+                        let field = format!("kafka.topics.{at}.schema");
+                        let known = catalog.mappings().map(|mapping| mapping.name.as_str());
+                        let near = crate::problem::did_you_mean(&topic.schema, known);
+                        let message = format!("no mapping is called `{}`{near}", topic.schema);
+                        problems.push(settings.problem(&field, message));
+                    }
+                }
+                if problems.is_empty() {
+                    return Ok(Loaded { config, catalog });
+                }
+            }
+        }
+        Err(problems)
+    }
+
+    fn check_tenants(&self) -> Vec<(String, String)> {
+        let mut wrong = Vec::new();
+        let mut seen = HashMap::new();
+        for (at, tenant) in self.tenant.iter().enumerate() {
+            if tenant.id.is_empty() {
+                wrong.push((format!("tenant.{at}.id"), "must name a tenant".to_owned()));
+            }
+            for name in tenant.aliases.iter().chain([&tenant.id]) {
+                if let Some(other) = seen.insert(name, &tenant.id).filter(|id| **id != tenant.id) {
+                    let message = format!("`{name}` means `{other}` and `{}`", tenant.id);
+                    wrong.push((format!("tenant.{at}.aliases"), message));
+                }
+            }
+        }
+        wrong
+    }
+
+    /// Every setting set, for the check of names and types and the documentation's test.
+    fn example() -> Config {
+        let mut config = Config::default();
+        config.kafka.topics.push(TopicConfig::default());
+        config.clickhouse.password_file = Some(PathBuf::new());
+        config.schemas.dir = Some(PathBuf::new());
+        config.tenant.push(TenantConfig { id: String::new(), aliases: vec![String::new()] });
+        config
+    }
+}
+
+impl Loaded {
+    /// Compiles the normaliser of each topic.
+    pub fn normalisers(&self) -> impl Fn(&str) -> Arc<Normaliser> + Send + use<> {
+        let Loaded { config, catalog } = self.clone();
+        let aliases = config.tenant.iter().flat_map(|tenant| {
+            tenant.aliases.iter().map(|alias| (alias.clone(), tenant.id.clone()))
+        });
+        let aliases: Arc<HashMap<String, String>> = Arc::new(aliases.collect());
+        move |topic| {
+            let found = config.kafka.topics.iter().find(|known| known.name == topic);
+            let rule = found.map(topic_rule).unwrap_or_default();
+            let most = config.pipeline.max_record_bytes;
+            Arc::new(catalog.normaliser(topic, &rule, &aliases, most))
+        }
+    }
+}
+
+/// A topic's rule; an empty setting is none.
+pub fn topic_rule(topic: &TopicConfig) -> TopicRule {
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    TopicRule {
+        schema: some(&topic.schema),
+        tenant: some(&topic.tenant),
+        tenant_from_body: topic.tenant_from_body,
+    }
+}
+
+/// The shipped mappings, and those of a folder over them.
+fn catalog(dir: Option<&Path>, settings: &SettingsFile) -> Result<Catalog, Vec<Problem>> {
+    let mut files: Vec<(String, String, String)> = Vec::new();
+    for file in SHIPPED.files() {
+        let stem = file.path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name = format!("config/schemas/{}", file.path().display());
+        files.push((name, stem, file.contents_utf8().unwrap_or_default().to_owned()));
+    }
+    if let Some(dir) = dir {
+        let own =
+            mapping_files(dir).map_err(|message| vec![settings.problem("schemas.dir", message)])?;
+        files.retain(|(_, stem, _)| !own.iter().any(|(_, other, _)| other == stem));
+        files.extend(own);
+    }
+    Catalog::load(files.iter().map(|(name, stem, text)| (&**name, &**stem, &**text)))
+}
+
+/// The mapping files of a folder, as (name, stem, text).
+pub fn mapping_files(dir: &Path) -> Result<Vec<(String, String, String)>, String> {
+    let cannot = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(|error| cannot(dir, error))? {
+        let path = entry.map_err(|error| cannot(dir, error))?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let text = std::fs::read_to_string(&path).map_err(|error| cannot(&path, error))?;
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            files.push((path.display().to_string(), stem, text));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems_of(text: &str) -> Vec<String> {
+        let file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let found = Config::load(Some(file.path())).err().unwrap_or_default();
+        let name = file.path().display().to_string();
+        found.iter().map(|problem| problem.to_string().replace(&name, "f")).collect()
+    }
+
+    #[test]
+    fn every_problem_of_every_section_is_named_at_once_with_its_line() {
+        let text = "[kafka]\nbrokers = \"nowhere\"\ngruop = \"x\"\n\n[pipeline]\nbatch_age_ms = \"soon\"\nbatch_bytes = 1\n\n\
+                    [[kafka.topics]]\nname = \"t\"\nschema = \"cockpitt\"\n\n[[tenant]]\nid = \"\"\n\n[colour]\n";
+        let found = problems_of(text).join("\n");
+        for wanted in [
+            "f:3: kafka.gruop: is unknown; did you mean `group`?",
+            "f:6: pipeline.batch_age_ms: must be a whole number, not text",
+            "f:16: colour: is unknown",
+        ] {
+            assert!(found.contains(wanted), "{wanted}\nin\n{found}");
+        }
+        let found = problems_of(
+            &text.replace("gruop", "group").replace("\"soon\"", "10").replace("[colour]", ""),
+        );
+        let found = found.join("\n");
+        for wanted in [
+            "f:2: kafka.brokers: must be host:port",
+            "f:7: pipeline.batch_bytes: is 1, and must be from",
+            "f:11: kafka.topics.0.schema: no mapping is called `cockpitt`; did you mean `cockpit`?",
+            "f:14: tenant.0.id: must name a tenant",
+        ] {
+            assert!(found.contains(wanted), "{wanted}\nin\n{found}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_toml_or_not_there_is_one_clear_problem() {
+        assert!(problems_of("[kafka\n")[0].starts_with("f:1: not TOML"));
+        let missing = Config::load(Some(Path::new("/nowhere.toml"))).unwrap_err();
+        assert!(missing[0].to_string().contains("/nowhere.toml"), "{missing:?}");
+    }
+
+    #[test]
+    fn the_defaults_hold_and_the_documented_file_says_them_all() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/trailhouse.toml");
+        let documented = Config::load(Some(&path)).unwrap().config;
+        assert_eq!(documented, Config::default());
+        let text = std::fs::read_to_string(&path).unwrap();
+        let example = toml::Value::try_from(Config::example()).unwrap();
+        for (section, value) in example.as_table().unwrap() {
+            let fields = value
+                .as_table()
+                .cloned()
+                .unwrap_or_else(|| value.as_array().unwrap()[0].as_table().unwrap().clone());
+            for field in fields.keys() {
+                let is_set = |line: &str| {
+                    let line = line.trim_start_matches("# ");
+                    line.starts_with(&format!("{field} = "))
+                        || line.contains(&format!("[{section}.{field}]"))
+                };
+                assert!(
+                    text.lines().any(is_set),
+                    "{section}.{field} is not in config/trailhouse.toml"
+                );
+            }
+        }
+    }
+}
