@@ -125,7 +125,7 @@ pub fn assemble<'a>(
     let mut attributes = named_attributes(schema, &mut eval);
     let mut leftovers = BumpVec::new_in(arena);
     event.targets = targets(schema, trie, &mut eval, &mut leftovers)?;
-    if event.target.is_empty()
+    if event.target == Target::default()
         && let Some(first) = event.targets.first()
     {
         event.target = *first;
@@ -140,6 +140,17 @@ pub fn assemble<'a>(
         untaken(trie, &found, &taken, &mut attributes, arena)?;
         attributes.extend(leftovers);
         attributes.extend(found.rest);
+    } else {
+        // A time or an address that could not stand in its column is kept all the same.
+        for field in [Field::OccurredAt, Field::ClientIp] {
+            let mut slots = Vec::new();
+            schema.field(field).into_iter().for_each(|op| op.slots(&mut slots));
+            for slot in slots.into_iter().filter(|slot| !taken.contains(slot)) {
+                if let Leaf::Scalar(text, _) = found.leaf(slot) {
+                    attributes.push((trie.path(slot), text));
+                }
+            }
+        }
     }
     event.attributes = attributes.into_bump_slice();
     Ok(event)

@@ -57,9 +57,8 @@ struct Lane {
 }
 
 impl KafkaSource {
-    /// Connect and join the group.
-    pub fn connect(config: &KafkaConfig) -> Result<KafkaSource, SourceError> {
-        let waker = Arc::new(Waker::default());
+    /// Connect and join the group; the waker rings when there are records.
+    pub fn connect(config: &KafkaConfig, waker: Arc<Waker>) -> Result<KafkaSource, SourceError> {
         let context = Context { rebalances: Mutex::new(Vec::new()) };
         let mut consumer: BaseConsumer<Context> = client_config(config)
             .create_with_context(context)
