@@ -15,7 +15,7 @@
 
 mod broker;
 mod clickhouse;
-pub mod fetch;
+mod fetch;
 mod http;
 mod in_process;
 mod kafka;
