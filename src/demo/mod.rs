@@ -15,7 +15,7 @@
 
 mod broker;
 mod clickhouse;
-pub mod fetch;
+mod fetch;
 pub mod generate;
 mod http;
 mod in_process;
