@@ -187,15 +187,22 @@ async fn with_engines(
     let (bootstrap, cluster) = (engines.bootstrap.as_str(), engines.cluster.as_str());
     let external = matches!(engines.broker, Some(Broker::External(_)));
     let count = async || bottom(&warehouse, bootstrap, cluster, &topics, external).await;
+    let settled = match failed {
+        Some(error) => Err(error),
+        None => until_stored(count).await,
+    };
+    service.stop().await?;
+    settled?;
+    count().await
+}
+
+/// Wait until nothing is missing any more, or the deadline has passed: then the last line says so.
+async fn until_stored(count: impl AsyncFn() -> anyhow::Result<Bottom>) -> anyhow::Result<()> {
     let deadline = Instant::now() + SETTLE;
-    while failed.is_none() && count().await?.lost > 0 && Instant::now() < deadline {
+    while count().await?.lost > 0 && Instant::now() < deadline {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    service.stop().await?;
-    match failed {
-        Some(error) => Err(error),
-        None => count().await,
-    }
+    Ok(())
 }
 
 /// The configuration a demo runs with.
@@ -207,6 +214,7 @@ fn loaded(options: &DemoOptions, engines: &Engines) -> anyhow::Result<Loaded> {
     config.kafka.brokers = engines.bootstrap.clone();
     config.kafka.group = "trailhouse-demo".to_owned();
     config.kafka.cluster = engines.cluster.clone();
+    config.kafka.topic_ids = !matches!(engines.broker, Some(Broker::InProcess(_)));
     config.kafka.topics = generate::SCHEMAS
         .iter()
         .map(|schema| (format!("audit.{schema}"), *schema))

@@ -12,7 +12,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use rdkafka::ClientConfig;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
 
@@ -49,6 +49,8 @@ impl Sender {
             .set("linger.ms", "20")
             .set("message.max.bytes", "10485760")
             .set("message.timeout.ms", "30000")
+            // Every record's fate is known by its acknowledgement; the rest is noise at start.
+            .set_log_level(RDKafkaLogLevel::Error)
             .create()
             .context("kafka producer")?;
         Ok(Sender { producer, waiting: Vec::new(), acknowledged: 0 })

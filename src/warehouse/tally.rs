@@ -32,7 +32,7 @@ pub struct Tally {
 
 const SQL: &str = "
     SELECT kafka_topic AS topic, kafka_partition AS partition,
-           count() AS records, countIf(bad > 0) AS quarantined, sum(rows - positions) AS duplicated
+           count() AS records, countIf(bad > 0) AS quarantined, toUInt64(sum(rows - positions)) AS duplicated
     FROM (
         SELECT kafka_topic, kafka_partition, kafka_incarnation, kafka_offset,
                sum(is_bad) AS bad, count() AS rows, uniqExact(kafka_index) AS positions
