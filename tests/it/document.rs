@@ -75,7 +75,7 @@ fn commands(text: &str) -> Vec<String> {
 fn misunderstood(arguments: &str) -> Option<String> {
     let mut path: Vec<&str> = Vec::new();
     let mut help = help_of(&path);
-    for word in arguments.split_whitespace() {
+    for word in arguments.split_whitespace().take_while(|word| !word.starts_with('-')) {
         let listed = |line: &str| line.trim_start().split(' ').next() == Some(word);
         if !help.lines().filter(|line| line.starts_with("  ")).any(listed) {
             break;
