@@ -83,6 +83,12 @@ impl Warehouse {
         self.client.query_raw(statement).with_setting("async_insert", "0").execute().await
     }
 
+    /// The one text column of a statement's rows, as it stands: no `?` is looked at. For tests and
+    /// operators; never with a value from outside in it.
+    pub async fn read(&self, statement: &str) -> Result<Vec<String>, clickhouse::error::Error> {
+        self.client.query_raw(statement).fetch_all().await
+    }
+
     /// The client, for writing.
     pub(crate) fn client(&self) -> &Client {
         &self.client

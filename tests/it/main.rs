@@ -8,5 +8,10 @@
 //! Deliberately unknown here: private items.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod cli;
 mod document;
+mod file;
+mod harness;
 mod house;
+mod pipeline;
+mod reading;
