@@ -62,11 +62,6 @@ pub fn assemble<'a>(
         account_id: text(Field::ActorAccountId),
         account_name: text(Field::ActorAccountName),
     };
-    let target = Target {
-        id: text(Field::TargetId),
-        kind: text(Field::TargetType),
-        name: text(Field::TargetName),
-    };
     let mut event = AuditEvent {
         source_id: text(Field::SourceId),
         tenant: setting.tenant.unwrap_or_default(),
@@ -80,7 +75,7 @@ pub fn assemble<'a>(
         outcome: Outcome::Unknown,
         reason: text(Field::Reason),
         actor,
-        target,
+        target: Target::default(),
         targets: &[],
         origin: Origin::Unknown,
         client_ip: std::net::Ipv6Addr::UNSPECIFIED,
@@ -125,11 +120,7 @@ pub fn assemble<'a>(
     let mut attributes = named_attributes(schema, &mut eval);
     let mut leftovers = BumpVec::new_in(arena);
     event.targets = targets(schema, trie, &mut eval, &mut leftovers)?;
-    if event.target.is_empty()
-        && let Some(first) = event.targets.first()
-    {
-        event.target = *first;
-    }
+    event.target = main_target(schema, event.targets, &mut eval);
     let taken = eval.taken;
     if schema.rest {
         let cloud_event = setting.around.cloud_event.iter();
@@ -259,6 +250,29 @@ fn targets<'a>(
         }
     }
     Ok(targets.into_bump_slice())
+}
+
+/// The thing the `target` rules name, else the first of several.
+fn main_target<'a>(
+    schema: &'a Schema,
+    targets: &[Target<'a>],
+    eval: &mut Eval<'_, 'a>,
+) -> Target<'a> {
+    let before = eval.taken.len();
+    let mut text = |field| schema.field(field).and_then(|op| eval.text(op)).unwrap_or_default();
+    let named = Target {
+        id: text(Field::TargetId),
+        kind: text(Field::TargetType),
+        name: text(Field::TargetName),
+    };
+    match targets.first() {
+        Some(first) if named.is_empty() => {
+            // Its type alone gives way, and goes to the attributes.
+            eval.taken.truncate(before);
+            *first
+        }
+        _ => named,
+    }
 }
 
 fn target<'a>(plan: &'a TargetPlan, eval: &mut Eval<'_, 'a>) -> Option<Target<'a>> {
