@@ -123,14 +123,12 @@ pub fn assemble<'a>(
     event.target = main_target(schema, event.targets, &mut eval);
     let taken = eval.taken;
     if schema.rest {
-        let cloud_event = setting.around.cloud_event.iter();
-        attributes.extend(
-            cloud_event.map(|(name, value)| (&*arena.alloc_str(&format!("ce_{name}")), *value)),
-        );
-        attributes.extend(setting.wrapper_rest);
-        untaken(trie, &found, &taken, &mut attributes, arena)?;
-        attributes.extend(leftovers);
-        attributes.extend(found.rest);
+        let around = setting.around.cloud_event.iter();
+        let around = around.map(|(name, value)| (&*arena.alloc_str(&format!("ce_{name}")), *value));
+        add_others(&mut attributes, around);
+        untaken(trie, &found, &taken, &mut leftovers, arena)?;
+        let wrapper = setting.wrapper_rest.iter().copied();
+        add_others(&mut attributes, wrapper.chain(leftovers).chain(found.rest));
     }
     event.attributes = attributes.into_bump_slice();
     Ok(event)
@@ -208,11 +206,24 @@ type Attributes<'a> = BumpVec<'a, (&'a str, &'a str)>;
 fn named_attributes<'a>(schema: &'a Schema, eval: &mut Eval<'_, 'a>) -> Attributes<'a> {
     let mut attributes = BumpVec::new_in(eval.arena);
     for (name, op) in &schema.attributes {
-        if let Some(text) = eval.text(op) {
+        if let Some(text) = eval.text(op).filter(|text| !text.is_empty()) {
             attributes.push((name.as_str(), text));
         }
     }
     attributes
+}
+
+/// Add those whose name is not there yet: a name stands once, and the mapping's come first.
+fn add_others<'a>(
+    attributes: &mut Attributes<'a>,
+    others: impl Iterator<Item = (&'a str, &'a str)>,
+) {
+    let given = attributes.len();
+    for (name, value) in others {
+        if !attributes[..given].iter().any(|(other, _)| *other == name) {
+            attributes.push((name, value));
+        }
+    }
 }
 
 fn targets<'a>(
