@@ -1,0 +1,13 @@
+//! The one integration binary: each module holds one part of Trailhouse to what it promises.
+//!
+//! In: the crate as a user of it sees it. Out: pass or fail.
+//!
+//! # Invariants
+//! - A test waits for a condition with a deadline, never for a time.
+//!
+//! Deliberately unknown here: private items.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../reference/mod.rs"]
+mod reference;
+mod schema;
