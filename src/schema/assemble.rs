@@ -239,6 +239,10 @@ fn targets<'a>(
             continue;
         };
         let Leaf::Json(text) = eval.leaves[*slot as usize] else { continue };
+        // An object where `changes` captures what is an array elsewhere.
+        if !text.starts_with('[') {
+            continue;
+        }
         eval.taken.push(*slot);
         let elements: Vec<&'a RawValue> =
             serde_json::from_str(text).map_err(|error| visit::syntax(&error))?;
@@ -308,19 +312,34 @@ fn untaken<'a>(
 ) -> Result<(), Fault> {
     let mut is_taken: BumpVec<'_, bool> = bumpalo::vec![in arena; false; trie.slots()];
     taken.iter().for_each(|slot| is_taken[*slot as usize] = true);
+    let mut captured: BumpVec<'_, &str> = BumpVec::new_in(arena);
+    let is_json = |slot: &&Slot| matches!(found.leaf(**slot), Leaf::Json(_));
+    captured.extend(taken.iter().filter(is_json).map(|slot| trie.path(*slot)));
     for (slot, leaf) in found.leaves.iter().enumerate() {
-        if is_taken[slot] {
+        let path = trie.path(slot as Slot);
+        if is_taken[slot] || captured.iter().any(|above| is_below(path, above)) {
             continue;
         }
-        let path = trie.path(slot as Slot);
         match leaf {
             Leaf::Scalar(text, _) => attributes.push((path, text)),
             Leaf::Json(text) => {
                 let nothing = arena.alloc(Trie::new());
-                attributes.extend(visit::walk(nothing, text, path, true, arena)?.rest);
+                let all = visit::walk(nothing, text, path, true, arena)?.rest;
+                // What has a slot of its own below this one is told there.
+                let own: Vec<&str> = (0..trie.slots() as Slot)
+                    .filter(|slot| matches!(found.leaf(*slot), Leaf::Scalar(..) | Leaf::Json(_)))
+                    .map(|slot| trie.path(slot))
+                    .filter(|other| is_below(other, path))
+                    .collect();
+                let told = |name| own.iter().any(|other| *other == name || is_below(name, other));
+                attributes.extend(all.into_iter().filter(|(name, _)| !told(name)));
             }
             Leaf::Absent | Leaf::Null | Leaf::Container => {}
         }
     }
     Ok(())
+}
+
+fn is_below(path: &str, above: &str) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| rest.starts_with('.'))
 }

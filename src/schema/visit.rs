@@ -186,21 +186,17 @@ impl<'a> Pass<'_, 'a> {
                 self.leaves[slot as usize] = Leaf::Json(text);
                 return Ok(());
             }
-            if wanted.json && !wanted.has_children() {
-                // Walked only for its duplicate keys and its depth.
+            if wanted.json {
+                // All of it stands in the captured text: walked for its duplicate keys, its depth
+                // and what other rules read in it.
                 let kept = std::mem::replace(&mut self.keep_rest, false);
-                let result = self.text(text, None);
+                let result = self.text(text, node);
                 self.keep_rest = kept;
                 self.leaves[slot as usize] = Leaf::Json(text);
                 return result;
             }
         }
-        let result = self.text(text, node);
-        if let (Some(wanted), Some(slot)) = (wanted, slot) {
-            self.leaves[slot as usize] =
-                if wanted.json { Leaf::Json(text) } else { Leaf::Container };
-        }
-        result
+        self.text(text, node)
     }
 
     fn string(
