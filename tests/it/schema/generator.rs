@@ -289,9 +289,11 @@ fn targets() -> impl Strategy<Value = Vec<String>> {
 fn path() -> impl Strategy<Value = String> {
     let body = prop_oneof![
         5 => vec(select(&KEYS[..]), 1..4),
-        // Whatever stands at a captured place, and what stands in a string that is JSON.
+        // Whatever stands at a captured place; what stands in a string that is JSON, or in what
+        // is captured whole.
         1 => select(&SPECIAL[..]).prop_map(|root| vec![root]),
-        1 => vec(select(&KEYS[..]), 1..3).prop_map(|mut keys| { keys.insert(0, "u"); keys }),
+        2 => (select(&["u", "j", "k"][..]), vec(select(&KEYS[..]), 1..3))
+            .prop_map(|(root, mut keys)| { keys.insert(0, root); keys }),
     ]
     .prop_map(|keys| Path::Body(keys.into_iter().map(str::to_owned).collect()).to_string());
     prop_oneof![
