@@ -3,9 +3,11 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 pub mod api;
+pub mod app;
 pub mod config;
 pub mod demo;
 pub mod event;
+pub mod gateway;
 pub mod pipeline;
 pub mod problem;
 pub mod query;

@@ -1,9 +1,222 @@
-//! x
+//! The subcommands, each a few lines into [`trailhouse::app`] or [`trailhouse::demo`].
+//!
+//! In: arguments, signals. Out: an exit code: 0 done, 1 failed, 2 misused, 78 misconfigured.
+//!
+//! # Invariants
+//! - What a user asked for goes to standard output; logs, progress and errors to standard error.
+//!
+//! Deliberately unknown here: how anything is done.
+
+mod arguments;
+
+use std::fs::File;
+use std::future::Future;
+use std::io::{BufReader, Write as _, stdout};
+use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use trailhouse::app::{Service, ingest, mappings, produce};
+use trailhouse::config::{Config, Loaded};
+use trailhouse::demo::{self, DemoOptions};
+use trailhouse::problem::Problem;
+use trailhouse::schema::TopicRule;
+use trailhouse::telemetry;
+use trailhouse::warehouse::{Warehouse, migrate};
+
+use crate::arguments::{Arguments, Command, MappingsCommand, MigrateCommand};
+
+/// `EX_CONFIG` of sysexits.h.
+const MISCONFIGURED: u8 = 78;
 
 fn main() -> ExitCode {
-    if let Some(code) = trailhouse::demo::launcher::dispatch(std::env::args_os()) {
+    // An engine of the demo is a child of this same program.
+    if let Some(code) = demo::launcher::dispatch(std::env::args_os()) {
         return code;
     }
-    ExitCode::SUCCESS
+    let arguments = Arguments::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&anyhow::Error::new(error).context("starting the runtime")),
+    };
+    let code = runtime.block_on(run(arguments));
+    // A request or an insert that will not end must not hold the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    code.unwrap_or_else(|error| fail(&error))
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("trailhouse: {error:#}");
+    ExitCode::FAILURE
+}
+
+async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    match arguments.command {
+        Command::Demo(args) => {
+            let log = telemetry::LogConfig { level: args.log_level.clone(), ..Default::default() };
+            telemetry::log(&log);
+            let options = DemoOptions {
+                kafka: args.kafka,
+                clickhouse: (args.clickhouse != "auto").then_some(args.clickhouse),
+                rate: args.rate,
+                duration: args.r#for.map(Duration::from_secs),
+                dir: args.dir,
+                reset: args.reset,
+                listen: args.listen,
+            };
+            let bottom = demo::run(options, interrupted()?).await?;
+            println!("{bottom}");
+            Ok(exit(bottom.lost == 0 && bottom.duplicated == 0))
+        }
+        Command::Serve { config, role } => {
+            with(config.as_deref(), async |loaded| {
+                let mut service = Service::start(&loaded, role).await?;
+                let failed = tokio::select! {
+                    () = interrupted()? => None,
+                    error = service.failed() => Some(error),
+                };
+                let done = service.stop().await?;
+                match (failed, done) {
+                    (Some(error), _) => Err(error),
+                    (None, Some(done)) => Ok(exit(done.drained)),
+                    (None, None) => Ok(ExitCode::SUCCESS),
+                }
+            })
+            .await
+        }
+        Command::Produce(args) => {
+            telemetry::log(&telemetry::LogConfig::default());
+            let topic = args.topic.clone().unwrap_or_default();
+            let schema = args.generate.as_deref();
+            let topic =
+                if topic.is_empty() { schema.map(|s| format!("audit.{s}")) } else { Some(topic) };
+            let topic = topic.context("--topic says where the file's lines go")?;
+            let (brokers, headers, rate) = (&args.brokers, &args.header, args.rate);
+            let target = produce::Target { brokers, topic: &topic, headers, rate };
+            let sent = match (&args.file, schema) {
+                (_, Some(schema)) => produce::generated(&target, schema, args.count).await?,
+                (Some(file), None) => {
+                    let open = File::open(file).with_context(|| format!("{}", file.display()))?;
+                    produce::lines(&target, BufReader::new(open)).await?
+                }
+                // INVARIANT: clap demands one of the two.
+                (None, None) => 0,
+            };
+            println!("produced {sent} records to {topic}");
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Ingest { config, file, schema, tenant } => {
+            with(config.as_deref(), async |loaded| {
+                let (file, tenant) = (file.as_path(), tenant.as_deref());
+                let schema = schema.as_deref().unwrap_or_default();
+                let what = ingest::FileIngest { file, schema, tenant };
+                let done = ingest::run(loaded, what).await?;
+                println!("ingested {} records of {}", done.records, file.display());
+                Ok(exit(done.drained))
+            })
+            .await
+        }
+        Command::Migrate { config, command } => {
+            with(config.as_deref(), async |loaded| {
+                let warehouse = Warehouse::connect(&loaded.config.clickhouse)?;
+                match command {
+                    MigrateCommand::Status => {
+                        for state in migrate::status(&warehouse).await? {
+                            println!(
+                                "{:04} {:<32} {}",
+                                state.version,
+                                state.name,
+                                state.standing.as_str()
+                            );
+                        }
+                    }
+                    MigrateCommand::Up { dry_run } => {
+                        let ran = migrate::up(&warehouse, dry_run).await?;
+                        let verb = if dry_run { "would apply" } else { "applied" };
+                        for migration in &ran {
+                            println!("{verb} {:04}_{}", migration.version, migration.name);
+                        }
+                        if ran.is_empty() {
+                            println!("nothing to apply: the tables are up to date");
+                        }
+                    }
+                }
+                Ok(ExitCode::SUCCESS)
+            })
+            .await
+        }
+        Command::Mappings { config, command } => {
+            with(config.as_deref(), async |loaded| {
+                let mut out = stdout().lock();
+                match command {
+                    MappingsCommand::Test => {
+                        let failed = mappings::test(&loaded.catalog, &mut out)?;
+                        Ok(exit(failed == 0))
+                    }
+                    MappingsCommand::Try { file, schema, topic, header, tenant_from_body } => {
+                        let text =
+                            std::fs::read(&file).with_context(|| format!("{}", file.display()))?;
+                        let rule = TopicRule { schema, tenant: None, tenant_from_body };
+                        let trial = mappings::Trial { topic: &topic, rule, headers: &header };
+                        let bad = mappings::try_records(&loaded.catalog, &text, &trial, &mut out)?;
+                        writeln!(out, "{bad} quarantined")?;
+                        Ok(exit(bad == 0))
+                    }
+                }
+            })
+            .await
+        }
+        Command::Check { config } => {
+            with(config.as_deref(), async |loaded| {
+                let topics = loaded.config.kafka.topics.len();
+                let mappings = loaded.catalog.mappings().count();
+                println!("the configuration holds: {topics} topics, {mappings} mappings");
+                Ok(ExitCode::SUCCESS)
+            })
+            .await
+        }
+    }
+}
+
+/// Load the configuration, begin logging, go on; or tell every problem and end.
+async fn with(
+    path: Option<&Path>,
+    go_on: impl AsyncFnOnce(Loaded) -> anyhow::Result<ExitCode>,
+) -> anyhow::Result<ExitCode> {
+    match Config::load(path) {
+        Ok(loaded) => {
+            telemetry::log(&loaded.config.log);
+            go_on(loaded).await
+        }
+        Err(problems) => {
+            report(&problems);
+            Ok(ExitCode::from(MISCONFIGURED))
+        }
+    }
+}
+
+fn report(problems: &[Problem]) {
+    for problem in problems {
+        eprintln!("{problem}");
+    }
+    eprintln!("trailhouse: {} problem(s) in the configuration", problems.len());
+}
+
+fn exit(good: bool) -> ExitCode {
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Resolves at the first SIGINT or SIGTERM. From this call on they end the process no more.
+fn interrupted() -> anyhow::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }

@@ -46,13 +46,21 @@ pub struct ApiState {
 /// Every route.
 pub fn router(state: ApiState, config: &ApiConfig) -> Router {
     let routes = Router::new()
-        // For those who ask.
         .route("/v1/events", get(events::list))
         .route("/v1/events/{id}", get(events::one))
-        // For those who run it.
+        .merge(for_operators())
+        .with_state(state);
+    layer::around(routes, config.request_timeout())
+}
+
+/// The routes of a process that answers no questions.
+pub fn operations(state: ApiState, config: &ApiConfig) -> Router {
+    layer::around(for_operators().with_state(state), config.request_timeout())
+}
+
+fn for_operators() -> Router<ApiState> {
+    Router::new()
         .route("/livez", get(ops::livez))
         .route("/readyz", get(ops::readyz))
         .route("/metrics", get(ops::metrics))
-        .with_state(state);
-    layer::around(routes, config.request_timeout())
 }

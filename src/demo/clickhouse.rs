@@ -32,8 +32,12 @@ pub const USER: &str = "trailhouse";
 /// A start takes half a second, and longer with many parts to load on a busy machine.
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
 
-/// Running merges are waited for, and idle connections for as long as they are kept alive.
+/// Running merges are waited for.
 const STOPS_WITHIN: Duration = Duration::from_secs(30);
+
+/// 1 is how the library ends when, five seconds after its last query, a connection is still open:
+/// without its destructors, but with every acknowledged write on the disk.
+const CLEAN_EXITS: [i32; 2] = [0, 1];
 
 /// Opens the HTTP interface, then runs for ever: `clickhouse local` ends with its last statement.
 const SERVE: &str = "SYSTEM START LISTEN HTTP; \
@@ -85,10 +89,10 @@ impl ClickHouseServer {
         self.engine.pid()
     }
 
-    /// Ends it cleanly. Blocks for a fifth of a second, or three where a client still keeps a
-    /// connection open.
+    /// Ends it cleanly. Blocks for a fifth of a second, or up to five where a client still keeps a
+    /// connection open: drop clients first.
     pub fn stop(self) -> anyhow::Result<()> {
-        self.engine.stop(STOPS_WITHIN)
+        self.engine.stop(STOPS_WITHIN, &CLEAN_EXITS)
     }
 }
 
@@ -125,7 +129,8 @@ fn binary_args(binary: PathBuf) -> Vec<OsString> {
 }
 
 /// The library logs all or nothing, whatever level it is told: nothing, its errors come with the
-/// answers. Connections are kept alive for three seconds, which the `clickhouse` crate counts on.
+/// answers. Idle connections delay its end, and the
+/// `clickhouse` crate counts on three seconds, so that is how long they are kept.
 fn server_xml(dir: &Path, port: u16, logger: &str) -> String {
     let dir = escape(&dir.to_string_lossy());
     format!(

@@ -33,6 +33,8 @@ use super::process::{self, Engine};
 const STARTS_WITHIN: Duration = Duration::from_secs(90);
 const FORMATS_WITHIN: Duration = Duration::from_secs(60);
 const STOPS_WITHIN: Duration = Duration::from_secs(20);
+/// 143 is how a JVM ends that has run its shutdown hooks after SIGTERM.
+const CLEAN_EXITS: [i32; 2] = [0, 143];
 const ADMIN_WITHIN: Duration = Duration::from_secs(20);
 
 /// For a quick start and a small footprint: no second compiler tier, no collector threads.
@@ -98,7 +100,7 @@ impl KafkaBroker {
 
     /// Ends it cleanly. Blocks for about half a second.
     pub fn stop(self) -> anyhow::Result<()> {
-        self.engine.stop(STOPS_WITHIN)
+        self.engine.stop(STOPS_WITHIN, &CLEAN_EXITS)
     }
 }
 
@@ -161,7 +163,8 @@ fn cluster_id(dir: &Path) -> anyhow::Result<String> {
 }
 
 /// The data folder is relative, to the working directory: a properties file is Latin-1 with
-/// escapes and commas, and a user's home may be neither.
+/// escapes and commas, and a user's home may be neither. The session timeout is what a start waits
+/// after a kill, until the controller takes the broker of before for dead; nine seconds otherwise.
 fn properties(port: u16, controller_port: u16) -> String {
     format!(
         "process.roles=broker,controller
@@ -188,6 +191,8 @@ share.coordinator.state.topic.num.partitions=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 num.network.threads=2
 num.io.threads=4
 "

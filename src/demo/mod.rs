@@ -15,14 +15,19 @@
 
 mod broker;
 mod clickhouse;
-pub mod fetch;
+mod fetch;
+pub mod generate;
 mod http;
 mod in_process;
 mod kafka;
 pub mod launcher;
 mod process;
+mod run;
+mod watermark;
 
 pub use broker::{Broker, BrokerMode};
 pub use clickhouse::{ClickHouseServer, USER};
 pub use in_process::InProcessBroker;
 pub use kafka::{KafkaBroker, create_topics};
+pub use run::{Bottom, DemoOptions, run};
+pub use watermark::{Watermarks, watermarks};

@@ -7,12 +7,13 @@
 //! - It is in a process group of its own: Ctrl-C reaches this process only, which ends its
 //!   engines when it needs them no more.
 //! - Its output is in `DIR/NAME.log`, that of the start before in `DIR/NAME.log.previous`.
+//! - One engine of a name over one folder at a time.
 //! - No wait is without a deadline. All calls block: from async code, use `spawn_blocking`.
 //!
 //! Deliberately unknown here: which engine it is.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt as _;
@@ -28,6 +29,9 @@ use super::launcher;
 
 /// How often a condition is looked at: short beside an engine's start, cheap beside its work.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// An engine that is being killed is gone within a second; one that is not will not be.
+const LOCKS_WITHIN: Duration = Duration::from_secs(5);
 
 /// How much of a log an error shows.
 const LOG_TAIL_LINES: usize = 15;
@@ -49,12 +53,9 @@ impl Engine {
         args: Vec<OsString>,
     ) -> anyhow::Result<Self> {
         let log = dir.join(format!("{name}.log"));
-        if log.exists() {
-            fs::rename(&log, dir.join(format!("{name}.log.previous")))?;
-        }
-        let output =
-            File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
-        let mut command = Command::new(launcher_exe);
+        let output = locked_log(name, &log)?;
+        // Absolute, because a relative one would be looked for from `dir`.
+        let mut command = Command::new(std::path::absolute(launcher_exe)?);
         command
             .arg(launcher::SUBCOMMAND)
             .arg(std::process::id().to_string())
@@ -105,14 +106,14 @@ impl Engine {
         }
     }
 
-    /// Asks it to end (SIGTERM) and waits; after `grace` it is killed, and that is an error.
-    pub(super) fn stop(mut self, grace: Duration) -> anyhow::Result<()> {
+    /// Asks it to end (SIGTERM) and waits. An exit code that is not one of `clean` is an error,
+    /// and so is that it had to be killed after `grace`.
+    pub(super) fn stop(mut self, grace: Duration, clean: &[i32]) -> anyhow::Result<()> {
         launcher::terminate(self.child.id());
         let status = wait(&mut self.child, grace)?;
         let name = self.name;
         match status {
-            // 143: a JVM that has run its shutdown hooks after SIGTERM.
-            Some(status) if status.success() || status.code() == Some(143) => Ok(()),
+            Some(status) if status.code().is_some_and(|code| clean.contains(&code)) => Ok(()),
             Some(status) => bail!("{name} did not end cleanly ({status})\n{}", self.log_tail()),
             None => bail!("{name} was killed: still running {grace:?} after SIGTERM"),
         }
@@ -130,6 +131,30 @@ impl Drop for Engine {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Opens an engine's log, empty, and locks it. The child holds the lock with its standard output,
+/// until the kernel has ended it: so there is one engine of a name over a folder, and that of a
+/// process killed a moment ago is waited for.
+fn locked_log(name: &str, log: &Path) -> anyhow::Result<File> {
+    let file = File::options().create(true).append(true).open(log);
+    let file = file.with_context(|| format!("cannot write {}", log.display()))?;
+    let deadline = Instant::now() + LOCKS_WITHIN;
+    while let Err(error) = file.try_lock() {
+        match error {
+            TryLockError::Error(error) => return Err(error.into()),
+            TryLockError::WouldBlock if Instant::now() > deadline => {
+                bail!(
+                    "another {name} still writes {}: end it, or use another folder",
+                    log.display()
+                )
+            }
+            TryLockError::WouldBlock => thread::sleep(LOOK_EVERY),
+        }
+    }
+    fs::copy(log, log.with_extension("log.previous"))?;
+    file.set_len(0)?;
+    Ok(file)
 }
 
 /// A free port of 127.0.0.1. Another process may take it before the engine does; the engine then
@@ -206,7 +231,7 @@ mod tests {
         let ready = || fs::read_to_string(&log).ok().filter(|text| text.contains("ready"));
         engine.wait_until(Duration::from_secs(10), ready).unwrap();
         let pid = engine.pid();
-        let error = engine.stop(Duration::from_millis(100)).unwrap_err();
+        let error = engine.stop(Duration::from_millis(100), &[0]).unwrap_err();
         assert!(error.to_string().contains("was killed"), "{error}");
         assert!(!Path::new(&format!("/proc/{pid}")).exists());
     }
@@ -218,6 +243,20 @@ mod tests {
         let pid = engine.pid();
         drop(engine);
         assert!(!Path::new(&format!("/proc/{pid}")).exists());
+    }
+
+    #[test]
+    fn a_folder_is_free_again_only_when_the_engine_over_it_has_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("x.log");
+        let mut command = Command::new("sleep");
+        command.arg("60").stdout(locked_log("x", &log).unwrap());
+        let mut child = spawn(command).unwrap();
+        let other = File::open(&log).unwrap();
+        assert!(matches!(other.try_lock(), Err(TryLockError::WouldBlock)));
+        child.kill().unwrap();
+        locked_log("x", &log).unwrap();
+        child.wait().unwrap();
     }
 
     #[test]

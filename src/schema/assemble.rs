@@ -62,6 +62,11 @@ pub fn assemble<'a>(
         account_id: text(Field::ActorAccountId),
         account_name: text(Field::ActorAccountName),
     };
+    let target = Target {
+        id: text(Field::TargetId),
+        kind: text(Field::TargetType),
+        name: text(Field::TargetName),
+    };
     let mut event = AuditEvent {
         source_id: text(Field::SourceId),
         tenant: setting.tenant.unwrap_or_default(),
@@ -75,7 +80,7 @@ pub fn assemble<'a>(
         outcome: Outcome::Unknown,
         reason: text(Field::Reason),
         actor,
-        target: Target::default(),
+        target,
         targets: &[],
         origin: Origin::Unknown,
         client_ip: std::net::Ipv6Addr::UNSPECIFIED,
@@ -120,7 +125,11 @@ pub fn assemble<'a>(
     let mut attributes = named_attributes(schema, &mut eval);
     let mut leftovers = BumpVec::new_in(arena);
     event.targets = targets(schema, trie, &mut eval, &mut leftovers)?;
-    event.target = main_target(schema, event.targets, &mut eval);
+    if event.target == Target::default()
+        && let Some(first) = event.targets.first()
+    {
+        event.target = *first;
+    }
     let taken = eval.taken;
     if schema.rest {
         let around = setting.around.cloud_event.iter();
@@ -129,6 +138,20 @@ pub fn assemble<'a>(
         untaken(trie, &found, &taken, &mut leftovers, arena)?;
         let wrapper = setting.wrapper_rest.iter().copied();
         add_others(&mut attributes, wrapper.chain(leftovers).chain(found.rest));
+    } else {
+        // A time or an address that could not stand in its column is kept all the same.
+        let mut slots = Vec::new();
+        for op in [Field::OccurredAt, Field::ClientIp].map(|field| schema.field(field)) {
+            op.into_iter().for_each(|op| op.slots(&mut slots));
+        }
+        slots.sort_unstable();
+        slots.dedup();
+        slots.retain(|slot| !taken.contains(slot));
+        let kept = slots.iter().filter_map(|slot| match found.leaf(*slot) {
+            Leaf::Scalar(text, _) => Some((trie.path(*slot), text)),
+            _ => None,
+        });
+        add_others(&mut attributes, kept);
     }
     event.attributes = attributes.into_bump_slice();
     Ok(event)
@@ -265,29 +288,6 @@ fn targets<'a>(
         }
     }
     Ok(targets.into_bump_slice())
-}
-
-/// The thing the `target` rules name, else the first of several.
-fn main_target<'a>(
-    schema: &'a Schema,
-    targets: &[Target<'a>],
-    eval: &mut Eval<'_, 'a>,
-) -> Target<'a> {
-    let before = eval.taken.len();
-    let mut text = |field| schema.field(field).and_then(|op| eval.text(op)).unwrap_or_default();
-    let named = Target {
-        id: text(Field::TargetId),
-        kind: text(Field::TargetType),
-        name: text(Field::TargetName),
-    };
-    match targets.first() {
-        Some(first) if named.is_empty() => {
-            // Its type alone gives way, and goes to the attributes.
-            eval.taken.truncate(before);
-            *first
-        }
-        _ => named,
-    }
 }
 
 fn target<'a>(plan: &'a TargetPlan, eval: &mut Eval<'_, 'a>) -> Option<Target<'a>> {

@@ -21,6 +21,9 @@ pub struct KafkaConfig {
     pub group: String,
     /// Name of the cluster in stored positions; empty takes the cluster's own id.
     pub cluster: String,
+    /// Whether positions carry the topics' ids, which tell a recreated topic from its forerunner;
+    /// `false` only for a broker that has none (before Kafka 2.8, or librdkafka's in-process one).
+    pub topic_ids: bool,
     /// Prefetched by librdkafka, bytes for each partition.
     pub prefetch_bytes: u64,
     /// A consumer silent for this long loses its partitions, milliseconds.
@@ -66,6 +69,7 @@ impl Default for KafkaConfig {
             brokers: "127.0.0.1:9092".to_owned(),
             group: "trailhouse".to_owned(),
             cluster: String::new(),
+            topic_ids: true,
             prefetch_bytes: 4 << 20,
             session_timeout_ms: 45_000,
             properties: BTreeMap::new(),

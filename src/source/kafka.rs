@@ -17,6 +17,7 @@
 //! Deliberately unknown here: batches, and when an offset may be committed.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -43,6 +44,7 @@ const TURN: usize = 2_000;
 pub struct KafkaSource {
     consumer: Arc<BaseConsumer<Context>>,
     cluster: Arc<str>,
+    topic_ids: bool,
     lanes: Vec<Lane>,
     /// Scratch for packing a record's headers.
     headers: Vec<u8>,
@@ -57,10 +59,9 @@ struct Lane {
 }
 
 impl KafkaSource {
-    /// Connect and join the group.
-    pub fn connect(config: &KafkaConfig) -> Result<KafkaSource, SourceError> {
-        let waker = Arc::new(Waker::default());
-        let context = Context { rebalances: Mutex::new(Vec::new()) };
+    /// Connect and join the group; the waker rings when there are records.
+    pub fn connect(config: &KafkaConfig, waker: Arc<Waker>) -> Result<KafkaSource, SourceError> {
+        let context = Context::default();
         let mut consumer: BaseConsumer<Context> = client_config(config)
             .create_with_context(context)
             .map_err(|error| SourceError::Fatal(format!("kafka: {error}")))?;
@@ -76,6 +77,7 @@ impl KafkaSource {
         Ok(KafkaSource {
             consumer: Arc::new(consumer),
             cluster: cluster.into(),
+            topic_ids: config.topic_ids,
             lanes: Vec::new(),
             headers: Vec::new(),
             waker,
@@ -170,21 +172,17 @@ impl KafkaSource {
         let mut topics: Vec<&str> = partitions.iter().map(|p| &*p.topic).collect();
         topics.sort_unstable();
         topics.dedup();
-        if topics.is_empty() {
+        if topics.is_empty() || !self.topic_ids {
             return Ok(HashMap::new());
         }
         let client = self.consumer.client().native_ptr();
         #[allow(unsafe_code, reason = "the handle comes from the wrapper that owns it")]
         // SAFETY: the consumer owns the handle and outlives the call.
         let ids = unsafe { native::topic_ids(client, &topics, REQUEST_TIMEOUT) };
-        match ids {
-            Ok(ids) => Ok(ids),
-            // A broker without the request (librdkafka's own mock is one) has no ids to tell.
-            Err(cause) if cause.contains("not supported") || cause.contains("Unsupported") => {
-                Ok(HashMap::new())
-            }
-            Err(cause) => Err(SourceError::Unavailable { what: "reading topic ids".into(), cause }),
-        }
+        ids.map_err(|cause| SourceError::Unavailable {
+            what: "kafka: reading topic ids".into(),
+            cause,
+        })
     }
 
     /// Give up one partition, or answer an empty revocation.
@@ -280,8 +278,6 @@ impl Source for KafkaSource {
 
     fn close(&mut self) -> Result<(), SourceError> {
         self.commit_now(&self.lanes.iter().collect::<Vec<_>>())?;
-        self.lanes.clear();
-        self.consumer.unsubscribe();
         Ok(())
     }
 
@@ -369,9 +365,20 @@ enum Rebalance {
     Revoked(Vec<PartitionId>),
 }
 
+#[derive(Default)]
 struct Context {
     /// What the callback noted; the polling thread acts on it.
     rebalances: Mutex<Vec<Rebalance>>,
+    /// The source is being dropped: answer the last rebalance at once.
+    leaving: AtomicBool,
+}
+
+impl Drop for KafkaSource {
+    fn drop(&mut self) {
+        // The queues hold the consumer: without them it is dropped, and leaves, with `self`.
+        self.lanes.clear();
+        self.consumer.context().leaving.store(true, Ordering::Release);
+    }
 }
 
 impl Context {
@@ -398,7 +405,18 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {
-    fn rebalance(&self, _: &BaseConsumer<Self>, code: Code, list: &mut TopicPartitionList) {
+    fn rebalance(&self, consumer: &BaseConsumer<Self>, code: Code, list: &mut TopicPartitionList) {
+        if self.leaving.load(Ordering::Acquire) {
+            // Dropping the consumer polls until it has left the group, and nobody acts on notes.
+            let left = match consumer.rebalance_protocol() {
+                RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
+                _ => consumer.unassign(),
+            };
+            if let Err(error) = left {
+                tracing::debug!(%error, "leaving the group");
+            }
+            return;
+        }
         let partitions = list.elements().into_iter().map(|element| PartitionId {
             topic: element.topic().into(),
             partition: element.partition(),

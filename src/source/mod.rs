@@ -36,7 +36,7 @@ pub trait Source {
     /// A revoked partition has nothing in flight any more.
     fn release(&mut self, partition: &PartitionId) -> Result<(), SourceError>;
 
-    /// Make the commits last and leave.
+    /// Make the commits last; dropping the source then leaves.
     fn close(&mut self) -> Result<(), SourceError>;
 
     /// Rings when a batch is settled or it is time to stop.

@@ -77,7 +77,8 @@ unsafe fn read(event: *mut rd::rd_kafka_event_t) -> Result<HashMap<String, Strin
             if rd::rd_kafka_error_code(error) as i32 != 0 || id.is_null() {
                 continue;
             }
-            let id = text(rd::rd_kafka_Uuid_base64str(id));
+            // librdkafka prints the usual alphabet, Kafka the URL-safe one.
+            let id = text(rd::rd_kafka_Uuid_base64str(id)).replace('+', "-").replace('/', "_");
             // The nil id: a broker from before Kafka 2.8.
             if !id.bytes().all(|byte| byte == b'A') {
                 found.insert(text(rd::rd_kafka_TopicDescription_name(topic)), id);

@@ -17,6 +17,7 @@ mod insert;
 pub mod migrate;
 mod row;
 mod select;
+mod tally;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use tokio::sync::OnceCell;
 
 pub use config::ClickHouseConfig;
 pub use insert::{InsertError, Table, Token};
+pub use tally::Tally;
 
 /// How long ClickHouse may work on one read, and how long we wait for it.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(30);

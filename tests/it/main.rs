@@ -8,6 +8,8 @@
 //! Deliberately unknown here: private items.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod document;
+mod house;
 #[path = "../reference/mod.rs"]
 mod reference;
 mod schema;

@@ -135,8 +135,6 @@ pub fn meaning<'v>(
             Field::Verb => body.text(rule).filter(|found| Verb::parse(&found.text).is_some()),
             Field::Outcome => body.text(rule).filter(|found| Outcome::parse(&found.text).is_some()),
             Field::Origin => body.text(rule).filter(|found| Origin::parse(&found.text).is_some()),
-            // Said below, when the targets are known.
-            Field::TargetId | Field::TargetType | Field::TargetName => None,
             _ => body.text(rule),
         };
         if let Some(Found { text, took }) = found {
@@ -161,27 +159,27 @@ pub fn meaning<'v>(
         }
     }
     let targets = targets(mapping, &body, &mut taken);
-    let rule = |field| mapping.fields.iter().find(|(f, _)| *f == field).map(|(_, rule)| rule);
     let parts = [Field::TargetId, Field::TargetType, Field::TargetName];
-    match (body.target(parts.map(rule)), targets.first()) {
-        (Some((target, took)), _) => {
-            fields.extend(parts.into_iter().zip(target));
-            taken.extend(took);
-        }
-        (None, Some(first)) => fields.extend(parts.into_iter().zip(first.clone())),
-        // A type alone is still worth its column.
-        (None, None) => {
-            if let Some(Found { text, took }) = rule(Field::TargetType).and_then(|r| body.text(r)) {
-                fields.insert(Field::TargetType, text);
-                taken.extend(took.into_iter().map(std::ptr::from_ref));
-            }
-        }
+    let nothing = |part| fields.get(part).is_none_or(|text: &Cow<'_, str>| text.is_empty());
+    if let (true, Some(first)) = (parts.iter().all(nothing), targets.first()) {
+        fields.extend(parts.into_iter().zip(first.clone()));
     }
 
     let mut attributes = Vec::new();
     if mapping.rest {
         attributes.extend(ce.map(|(name, value)| ((*name).to_owned(), Cow::Borrowed(*value))));
         rest(&body, value, &mut Vec::new(), &taken, &mut attributes);
+    } else {
+        let kept = [Field::OccurredAt, Field::ClientIp];
+        for (_, rule) in mapping.fields.iter().filter(|(field, _)| kept.contains(field)) {
+            for path in paths(rule) {
+                let is_scalar = |value: &&Value| !value.is_object() && !value.is_array();
+                if let Some(value) = at(value, path).filter(is_scalar) {
+                    let path = &mut path.to_vec();
+                    self::rest(&body, value, path, &taken, &mut attributes);
+                }
+            }
+        }
     }
     // A name that the mapping gives is the mapping's.
     attributes.extend(named);

@@ -1,0 +1,233 @@
+//! Wiring: a configuration in, running parts out.
+//!
+//! In: [`Loaded`] settings and mappings, a [`Role`]. Out: a [`Service`] that ingests, answers, or
+//! both, until it is stopped.
+//!
+//! # Invariants
+//! - The parts see each other only here.
+//! - A service begins only over tables that are up to date; what to run otherwise is in the error.
+//! - Stopping takes no further record, stores what is in memory, commits, and answers the requests
+//!   that had begun.
+//!
+//! Deliberately unknown here: arguments, signals, exit codes.
+
+pub mod ingest;
+pub mod mappings;
+pub mod produce;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail, ensure};
+use backon::{BlockingRetryable as _, ExponentialBuilder};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::api::{self, ApiState, Readiness};
+use crate::config::Loaded;
+use crate::pipeline::{Done, Pipeline, Stop};
+use crate::source::kafka::KafkaSource;
+use crate::source::{KafkaConfig, Source as _, SourceError, Waker};
+use crate::telemetry::{Health, Metrics};
+use crate::warehouse::Warehouse;
+use crate::warehouse::migrate::{self, Standing};
+
+/// Which parts a process runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// Consumes and answers.
+    #[default]
+    All,
+    /// Consumes; still serves health and metrics.
+    Ingest,
+    /// Answers.
+    Api,
+}
+
+/// Running parts.
+pub struct Service {
+    /// Where the API listens.
+    pub address: SocketAddr,
+    /// Every metric of the process.
+    pub metrics: Metrics,
+    ingest: Option<Ingest>,
+    api: JoinHandle<std::io::Result<()>>,
+    stop_api: oneshot::Sender<()>,
+}
+
+struct Ingest {
+    stop: Stop,
+    stopped: Arc<AtomicBool>,
+    done: Option<oneshot::Receiver<Result<Done, SourceError>>>,
+}
+
+impl Service {
+    /// Start the parts of a role.
+    pub async fn start(loaded: &Loaded, role: Role) -> anyhow::Result<Service> {
+        let config = &loaded.config;
+        let warehouse = Warehouse::connect(&config.clickhouse)?;
+        up_to_date(&warehouse).await?;
+        let metrics = Metrics::new().context("registering metrics")?;
+        let health = Health::default();
+        let ingest = match role {
+            Role::Api => None,
+            Role::All | Role::Ingest => {
+                ensure!(
+                    !config.kafka.topics.is_empty(),
+                    "no topic to consume: list at least one [[kafka.topics]], or run --role api"
+                );
+                Some(start_ingest(loaded, &warehouse, &metrics, &health))
+            }
+        };
+        let parts = health.clone();
+        let readiness = Readiness::default().with("ingest", move || {
+            let failing = parts.failing();
+            let texts: Vec<String> =
+                failing.iter().map(|(part, why)| format!("{part}: {why}")).collect();
+            if texts.is_empty() { Ok(()) } else { Err(texts.join("; ")) }
+        });
+        let state = ApiState {
+            reader: Arc::new(warehouse),
+            registry: metrics.registry.clone(),
+            readiness,
+            now: || chrono::Utc::now().timestamp_micros(),
+        };
+        let router = match role {
+            Role::Ingest => api::operations(state, &config.api),
+            Role::All | Role::Api => api::router(state, &config.api),
+        };
+        let listener = TcpListener::bind(&config.api.listen)
+            .await
+            .with_context(|| format!("listening on {} (api.listen)", config.api.listen))?;
+        let address = listener.local_addr()?;
+        let (stop_api, stopped) = oneshot::channel::<()>();
+        let shutdown = async move {
+            // A dropped sender stops it as well as a sent word.
+            let _ = stopped.await;
+        };
+        let server = axum::serve(listener, router).with_graceful_shutdown(shutdown);
+        let api = tokio::spawn(server.into_future());
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, ?role, "serving");
+        Ok(Service { address, metrics, ingest, api, stop_api })
+    }
+
+    /// Wait until a part ends that should not have.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        let ended = match self.ingest.as_mut().and_then(|ingest| ingest.done.as_mut()) {
+            None => std::future::pending().await,
+            Some(done) => done.await,
+        };
+        if let Some(ingest) = &mut self.ingest {
+            ingest.done = None;
+        }
+        match ended {
+            Ok(Err(error)) => anyhow::Error::new(error).context("ingest ended"),
+            Ok(Ok(_)) => anyhow::anyhow!("ingest ended without being asked"),
+            Err(_) => anyhow::anyhow!("ingest panicked; the log has the place"),
+        }
+    }
+
+    /// Stop every part; what ingest did, where it ran.
+    pub async fn stop(self) -> anyhow::Result<Option<Done>> {
+        let mut done = None;
+        if let Some(ingest) = self.ingest {
+            ingest.stopped.store(true, Ordering::Release);
+            ingest.stop.ask();
+            if let Some(ended) = ingest.done {
+                done = Some(ended.await.context("ingest panicked")?.context("ingest")?);
+            }
+        }
+        // The API stops itself if the word cannot be sent.
+        let _ = self.stop_api.send(());
+        const PATIENCE: Duration = Duration::from_secs(10);
+        if let Ok(ended) = tokio::time::timeout(PATIENCE, self.api).await {
+            ended.context("the API panicked")?.context("the API")?;
+        }
+        Ok(done)
+    }
+}
+
+/// Refuse tables that are missing, older or newer than this program.
+pub async fn up_to_date(warehouse: &Warehouse) -> anyhow::Result<()> {
+    let states = migrate::status(warehouse).await?;
+    if let Some(state) = states.iter().find(|state| state.standing == Standing::Changed) {
+        bail!("migration {:04}_{} was changed after it was applied", state.version, state.name);
+    }
+    if let Some(state) = states.iter().find(|state| state.standing == Standing::Pending) {
+        bail!(
+            "database {} lacks migration {:04}_{}; run `trailhouse migrate up`",
+            warehouse.database(),
+            state.version,
+            state.name
+        );
+    }
+    Ok(())
+}
+
+fn start_ingest(
+    loaded: &Loaded,
+    warehouse: &Warehouse,
+    metrics: &Metrics,
+    health: &Health,
+) -> Ingest {
+    let waker = Arc::new(Waker::default());
+    let stop = Stop::of(Arc::clone(&waker));
+    let stopped = Arc::new(AtomicBool::new(false));
+    let (ended, done) = oneshot::channel();
+    let pipeline = Pipeline {
+        config: loaded.config.pipeline.clone(),
+        normaliser: Box::new(loaded.normalisers()),
+        warehouse: warehouse.clone(),
+        metrics: metrics.clone(),
+        health: health.clone(),
+        runtime: tokio::runtime::Handle::current(),
+    };
+    let (kafka, health) = (loaded.config.kafka.clone(), health.clone());
+    let (ask, given_up) = (stop.clone(), Arc::clone(&stopped));
+    thread::spawn(move || {
+        let result = match connect(&kafka, &waker, &health, &given_up) {
+            Err(_) if given_up.load(Ordering::Acquire) => Ok(Done { records: 0, drained: true }),
+            Err(error) => Err(error),
+            Ok(mut source) => pipeline.run(&mut source, &ask),
+        };
+        if let Err(error) = &result {
+            tracing::error!(%error, "ingest ended");
+            health.fails("ingest", error.to_string());
+        }
+        // Nobody listens only when the service was dropped.
+        let _ = ended.send(result);
+    });
+    Ingest { stop, stopped, done: Some(done) }
+}
+
+/// Connect, again and again while Kafka cannot be reached.
+fn connect(
+    kafka: &KafkaConfig,
+    waker: &Arc<Waker>,
+    health: &Health,
+    given_up: &AtomicBool,
+) -> Result<KafkaSource, SourceError> {
+    let backoff = ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(200))
+        .with_max_delay(Duration::from_secs(5))
+        .with_jitter()
+        .without_max_times();
+    let source = (|| KafkaSource::connect(kafka, Arc::clone(waker)))
+        .retry(backoff)
+        .when(|error| {
+            matches!(error, SourceError::Unavailable { .. }) && !given_up.load(Ordering::Acquire)
+        })
+        .notify(|error, delay| {
+            health.fails("kafka", error.to_string());
+            tracing::warn!(%error, delay_ms = delay.as_millis() as u64, "connecting again");
+        })
+        .call()?;
+    health.works("kafka");
+    // A ring for records that came while the retry slept.
+    source.waker().ring();
+    Ok(source)
+}

@@ -1,0 +1,203 @@
+//! The command line: subcommands, flags, and an example of each.
+//!
+//! In: arguments. Out: [`Arguments`].
+//!
+//! # Invariants
+//! - Every subcommand's `--help` ends with examples that work as they stand.
+//!
+//! Deliberately unknown here: what the subcommands do.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use trailhouse::app::Role;
+use trailhouse::demo::BrokerMode;
+
+/// A company's whole audit trail, from Kafka into ClickHouse, exactly once.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, after_help = "Begin with: trailhouse demo")]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run everything on this machine: broker, ClickHouse, pipeline, API, and a producer.
+    #[command(after_help = "Examples:
+  trailhouse demo
+  trailhouse demo --for 30 --kafka in-process
+  trailhouse demo --dir ./data --rate 2000
+  trailhouse demo --dir ./data --reset")]
+    Demo(DemoArguments),
+
+    /// Consume, store and answer, until SIGTERM or Ctrl-C.
+    #[command(after_help = "Examples:
+  trailhouse serve --config /etc/trailhouse.toml
+  trailhouse serve --config trailhouse.toml --role ingest
+  TRAILHOUSE__KAFKA__BROKERS=kafka:9092 trailhouse serve --config trailhouse.toml")]
+    Serve {
+        /// Settings file; `config/trailhouse.toml` of the repository shows every setting.
+        #[arg(long, short)]
+        config: Option<PathBuf>,
+        /// Which parts to run.
+        #[arg(long, value_enum, default_value_t)]
+        role: Role,
+    },
+
+    /// Put records onto a topic: the lines of a file, or generated events.
+    #[command(after_help = "Examples:
+  trailhouse produce --file events.ndjson --topic audit.cockpit --header tenant=acme
+  trailhouse produce --generate okta_system --count 1000 --rate 200")]
+    Produce(ProduceArguments),
+
+    /// Store the lines of a file without Kafka: a backfill.
+    #[command(after_help = "Examples:
+  trailhouse ingest --file cloudtrail.ndjson --schema aws_cloudtrail
+  trailhouse ingest --config trailhouse.toml --file old.ndjson --schema cockpit --tenant acme")]
+    Ingest {
+        /// Settings file.
+        #[arg(long, short)]
+        config: Option<PathBuf>,
+        /// One JSON document a line.
+        #[arg(long)]
+        file: PathBuf,
+        /// The mapping of all lines; without it shapes decide.
+        #[arg(long)]
+        schema: Option<String>,
+        /// The tenant of all lines; without it the body's word.
+        #[arg(long)]
+        tenant: Option<String>,
+    },
+
+    /// Bring ClickHouse's tables up to date, or show how they stand.
+    #[command(after_help = "Examples:
+  trailhouse migrate status --config trailhouse.toml
+  trailhouse migrate up --dry-run
+  trailhouse migrate up")]
+    Migrate {
+        /// Settings file.
+        #[arg(long, short, global = true)]
+        config: Option<PathBuf>,
+        #[command(subcommand)]
+        command: MigrateCommand,
+    },
+
+    /// Try mapping files: on their own tests, or on your records.
+    #[command(after_help = "Examples:
+  trailhouse mappings test
+  trailhouse mappings try events.ndjson --header tenant=acme
+  trailhouse mappings try event.json --schema cockpit")]
+    Mappings {
+        /// Settings file; `schemas.dir` names a folder of mapping files of your own.
+        #[arg(long, short, global = true)]
+        config: Option<PathBuf>,
+        #[command(subcommand)]
+        command: MappingsCommand,
+    },
+
+    /// Check the configuration and every mapping file; every problem with its line. Exit code 78.
+    #[command(after_help = "Example:
+  trailhouse check --config trailhouse.toml")]
+    Check {
+        /// Settings file.
+        #[arg(long, short)]
+        config: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArguments {
+    /// `auto` (Apache Kafka where Java 17 and mvn are there, else in-process), `apache`,
+    /// `in-process` (in memory, keeps only 5 MiB a partition), or HOST:PORT.
+    #[arg(long, default_value = "auto")]
+    pub kafka: BrokerMode,
+    /// `auto` fetches and starts one; or the URL of one that runs.
+    #[arg(long, default_value = "auto", value_name = "auto|URL")]
+    pub clickhouse: String,
+    /// Records a second.
+    #[arg(long, default_value_t = 200)]
+    pub rate: u64,
+    /// Stop by itself after so many seconds.
+    #[arg(long, value_name = "SECONDS")]
+    pub r#for: Option<u64>,
+    /// Keep the data here; a second start goes on with it.
+    #[arg(long)]
+    pub dir: Option<PathBuf>,
+    /// Drop the data in --dir first.
+    #[arg(long, requires = "dir")]
+    pub reset: bool,
+    /// Where the API listens; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8080", value_name = "ADDRESS:PORT")]
+    pub listen: String,
+    /// How much is logged: error, warn, info, debug, or a filter.
+    #[arg(long, default_value = "warn", value_name = "LEVEL")]
+    pub log_level: String,
+}
+
+#[derive(Debug, Args)]
+#[group(id = "what", required = true, multiple = false, args = ["file", "generate"])]
+pub struct ProduceArguments {
+    /// One record a line.
+    #[arg(long, requires = "topic")]
+    pub file: Option<PathBuf>,
+    /// Events of this schema.
+    #[arg(long, value_name = "SCHEMA")]
+    pub generate: Option<String>,
+    /// Where to; `audit.SCHEMA` for generated events.
+    #[arg(long)]
+    pub topic: Option<String>,
+    /// How many generated events.
+    #[arg(long, default_value_t = 1000)]
+    pub count: u64,
+    /// Records a second; 0 as fast as they go.
+    #[arg(long, default_value_t = 0)]
+    pub rate: u64,
+    /// A header of every record; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = header)]
+    pub header: Vec<(String, String)>,
+    /// Bootstrap servers.
+    #[arg(long, default_value = "127.0.0.1:9092", env = "TRAILHOUSE__KAFKA__BROKERS")]
+    pub brokers: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum MigrateCommand {
+    /// How every migration stands.
+    Status,
+    /// Apply what is pending.
+    Up {
+        /// Only say what would be applied.
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum MappingsCommand {
+    /// Run the tests inside every mapping file.
+    Test,
+    /// Show what becomes of the records of a file: each event, and what stayed unmapped.
+    Try {
+        /// One JSON document, or one a line.
+        file: PathBuf,
+        /// Read them by this mapping; without it topic, headers and shapes decide.
+        #[arg(long)]
+        schema: Option<String>,
+        /// The topic they would come on.
+        #[arg(long, default_value = "try")]
+        topic: String,
+        /// A header of every record, such as tenant=acme; may be repeated.
+        #[arg(long, value_name = "NAME=VALUE", value_parser = header)]
+        header: Vec<(String, String)>,
+        /// Whether the body may say whose log it belongs to.
+        #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+        tenant_from_body: bool,
+    },
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) =
+        text.split_once('=').ok_or_else(|| format!("`{text}` is not NAME=VALUE"))?;
+    Ok((name.to_owned(), value.to_owned()))
+}

@@ -1,0 +1,323 @@
+//! `trailhouse demo`: everything on one machine, from nothing to an answered question.
+//!
+//! In: [`DemoOptions`]. Out: a running Trailhouse over real engines, a producer of nine schemas,
+//! and one last line that says whether anything was lost or stored twice.
+//!
+//! # Invariants
+//! - The last line comes from Kafka's offsets and ClickHouse's rows.
+//! - Whatever way it ends, no process is left.
+//!
+//! Deliberately unknown here: how the engines work.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::time::Instant;
+
+use super::generate::{self, TENANTS};
+use super::watermark::{cluster_id, watermarks};
+use super::{Broker, BrokerMode, ClickHouseServer, USER};
+use crate::app::produce::{Pace, outgoing};
+use crate::app::{Role, Service};
+use crate::config::{Config, Loaded, TenantConfig};
+use crate::gateway::{Outgoing, Sender};
+use crate::source::TopicConfig;
+use crate::warehouse::{Warehouse, migrate};
+
+/// Every so many records one is broken on purpose.
+const BROKEN_EVERY: u64 = 50;
+/// Where records of any schema go, to be told apart by their shape.
+const MIXED: &str = "audit.mixed";
+const PARTITIONS: i32 = 3;
+/// How long what was produced may take to be stored once producing has ended.
+const SETTLE: Duration = Duration::from_secs(60);
+
+/// What the demo shall do.
+pub struct DemoOptions {
+    /// Which broker.
+    pub kafka: BrokerMode,
+    /// A ClickHouse that runs already; `None` starts one.
+    pub clickhouse: Option<String>,
+    /// Records a second.
+    pub rate: u64,
+    /// How long; `None` until interrupted.
+    pub duration: Option<Duration>,
+    /// Where data is kept; `None` for a temporary folder.
+    pub dir: Option<PathBuf>,
+    /// Whether to drop what is there first.
+    pub reset: bool,
+    /// Where the API listens.
+    pub listen: String,
+}
+
+/// The bottom line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bottom {
+    /// Records in Kafka.
+    pub produced: u64,
+    /// Records stored as events, whole.
+    pub stored: u64,
+    /// Records with anything in quarantine.
+    pub quarantined: u64,
+    /// Records with no row.
+    pub lost: u64,
+    /// Rows at a position that has another.
+    pub duplicated: u64,
+}
+
+impl std::fmt::Display for Bottom {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Bottom { produced, stored, quarantined, lost, duplicated } = self;
+        write!(
+            f,
+            "produced {produced} stored {stored} quarantined {quarantined} lost {lost} \
+             duplicated {duplicated}"
+        )
+    }
+}
+
+/// Run the demo until `interrupted` resolves, the time is up, or a part fails.
+pub async fn run(
+    options: DemoOptions,
+    interrupted: impl Future<Output = ()>,
+) -> anyhow::Result<Bottom> {
+    let temporary = tempfile::tempdir().context("a temporary folder")?;
+    let dir = options.dir.as_deref().unwrap_or(temporary.path());
+    if options.reset {
+        reset(dir)?;
+    }
+    std::fs::create_dir_all(dir).with_context(|| format!("{}", dir.display()))?;
+    let mut engines = Engines::start(&options, dir).await?;
+    let outcome = with_engines(&options, &engines, interrupted).await;
+    let stopped = tokio::task::spawn_blocking(move || engines.stop()).await;
+    let bottom = outcome?;
+    stopped.context("stopping the engines")??;
+    Ok(bottom)
+}
+
+/// Drop a demo's data, and nothing that is not a demo's.
+fn reset(dir: &Path) -> anyhow::Result<()> {
+    for part in ["clickhouse", "kafka"] {
+        let part = dir.join(part);
+        if part.exists() {
+            std::fs::remove_dir_all(&part)
+                .with_context(|| format!("--reset {}", part.display()))?;
+        }
+    }
+    Ok(())
+}
+
+struct Engines {
+    clickhouse: Option<ClickHouseServer>,
+    broker: Option<Broker>,
+    url: String,
+    bootstrap: String,
+    /// The name positions carry.
+    cluster: String,
+}
+
+impl Engines {
+    async fn start(options: &DemoOptions, dir: &Path) -> anyhow::Result<Engines> {
+        let exe = std::env::current_exe().context("the path of this program")?;
+        let (mode, given, dir) =
+            (options.kafka.clone(), options.clickhouse.clone(), dir.to_owned());
+        let started = tokio::task::spawn_blocking(move || {
+            let clickhouse = match &given {
+                Some(_) => None,
+                None => Some(ClickHouseServer::start(&dir.join("clickhouse"), &exe)?),
+            };
+            let broker = Broker::choose(&mode, &dir.join("kafka"), &exe)?;
+            let url = given.or(clickhouse.as_ref().map(ClickHouseServer::url)).unwrap_or_default();
+            let bootstrap = broker.bootstrap();
+            // The in-process broker begins at offset 0 every time: each time it is another cluster.
+            let cluster = match &broker {
+                Broker::InProcess(_) => format!("in-process-{}", chrono::Utc::now().timestamp()),
+                _ => cluster_id(&bootstrap)?,
+            };
+            let broker = Some(broker);
+            anyhow::Ok(Engines { clickhouse, broker, url, bootstrap, cluster })
+        });
+        started.await.context("starting the engines")?
+    }
+
+    fn stop(&mut self) -> anyhow::Result<()> {
+        let broker = self.broker.take().map_or(Ok(()), Broker::stop);
+        let clickhouse = self.clickhouse.take().map_or(Ok(()), ClickHouseServer::stop);
+        broker.and(clickhouse)
+    }
+}
+
+async fn with_engines(
+    options: &DemoOptions,
+    engines: &Engines,
+    interrupted: impl Future<Output = ()>,
+) -> anyhow::Result<Bottom> {
+    let loaded = loaded(options, engines)?;
+    let topics: Vec<&str> =
+        loaded.config.kafka.topics.iter().map(|topic| topic.name.as_str()).collect();
+    let wanted: Vec<(&str, i32)> = topics.iter().map(|topic| (*topic, PARTITIONS)).collect();
+    if let Some(broker) = &engines.broker {
+        broker.create_topics(&wanted).await.context("creating topics")?;
+    }
+    let warehouse = Warehouse::connect(&loaded.config.clickhouse)?;
+    migrate::up(&warehouse, false).await?;
+    let mut service = Service::start(&loaded, Role::All).await?;
+    greet(&service, engines, options);
+
+    let failed = {
+        let ended = async {
+            match options.duration {
+                Some(duration) => tokio::time::sleep(duration).await,
+                None => std::future::pending().await,
+            }
+        };
+        let mut sender = Sender::new(&engines.bootstrap)?;
+        let produced = tokio::select! {
+            () = interrupted => Ok(()),
+            () = ended => Ok(()),
+            error = service.failed() => Err(error),
+            error = produce(&mut sender, options.rate) => Err(error),
+        };
+        sender.close().await?;
+        produced.err()
+    };
+    eprintln!("stopping: storing what is on its way");
+    let (bootstrap, cluster) = (engines.bootstrap.as_str(), engines.cluster.as_str());
+    let external = matches!(engines.broker, Some(Broker::External(_)));
+    let count = async || bottom(&warehouse, bootstrap, cluster, &topics, external).await;
+    let settled = match failed {
+        Some(error) => Err(error),
+        None => until_stored(count).await,
+    };
+    service.stop().await?;
+    settled?;
+    count().await
+}
+
+/// Wait until nothing is missing any more, or the deadline has passed: then the last line says so.
+async fn until_stored(count: impl AsyncFn() -> anyhow::Result<Bottom>) -> anyhow::Result<()> {
+    let deadline = Instant::now() + SETTLE;
+    while count().await?.lost > 0 && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
+/// The configuration a demo runs with.
+fn loaded(options: &DemoOptions, engines: &Engines) -> anyhow::Result<Loaded> {
+    let defaults = Config::load(None).map_err(|problems| {
+        anyhow::anyhow!(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    })?;
+    let Loaded { mut config, catalog } = defaults;
+    config.kafka.brokers = engines.bootstrap.clone();
+    config.kafka.group = "trailhouse-demo".to_owned();
+    config.kafka.cluster = engines.cluster.clone();
+    config.kafka.topic_ids = !matches!(engines.broker, Some(Broker::InProcess(_)));
+    config.kafka.topics = generate::SCHEMAS
+        .iter()
+        .map(|schema| (format!("audit.{schema}"), *schema))
+        .chain([(MIXED.to_owned(), "")])
+        .map(|(name, schema)| TopicConfig {
+            name,
+            schema: schema.to_owned(),
+            tenant: String::new(),
+            tenant_from_body: true,
+        })
+        .collect();
+    config.clickhouse.url = engines.url.clone();
+    if engines.clickhouse.is_some() {
+        config.clickhouse.user = USER.to_owned();
+    }
+    config.api.listen = options.listen.clone();
+    config.tenant = TENANTS
+        .iter()
+        .map(|tenant| TenantConfig {
+            id: tenant.id.to_owned(),
+            aliases: tenant.aliases().map(str::to_owned).to_vec(),
+        })
+        .collect();
+    let wrong = config.api.check();
+    ensure!(
+        wrong.is_empty(),
+        "--listen {}",
+        wrong.into_iter().map(|(_, why)| why).collect::<String>()
+    );
+    Ok(Loaded { config, catalog })
+}
+
+fn greet(service: &Service, engines: &Engines, options: &DemoOptions) {
+    let api = format!("http://{}", service.address);
+    println!("Trailhouse is running; {} records a second of nine schemas.", options.rate);
+    println!("  API         {api}/v1/events   {api}/readyz   {api}/metrics");
+    println!("  ClickHouse  {}   Kafka  {}", engines.url, engines.bootstrap);
+    println!("Worth trying:");
+    println!("  curl -s '{api}/v1/events?tenant=acme&limit=3'");
+    println!("  curl -s '{api}/v1/events?verb=delete&outcome=failure&from=-1h'");
+    println!("  curl -s '{api}/v1/events?schema=aws_cloudtrail&limit=1'");
+    if options.duration.is_none() {
+        println!("Ctrl-C stops everything.");
+    }
+}
+
+/// Records of all schemas in turn, for ever; ends only with an error.
+async fn produce(sender: &mut Sender, rate: u64) -> anyhow::Error {
+    let bar = ProgressBar::new_spinner();
+    if let Ok(style) =
+        ProgressStyle::with_template("{spinner} {human_pos} records produced, {elapsed}")
+    {
+        bar.set_style(style);
+    }
+    let mut pace = Pace::new(rate);
+    for n in 0.. {
+        pace.turn().await;
+        let (topic, record) = record(n);
+        if let Err(error) = sender.send(&topic, &record).await {
+            return error;
+        }
+        bar.inc(1);
+    }
+    // INVARIANT: the loop has no end.
+    anyhow::anyhow!("ran out of records")
+}
+
+/// The n-th record and its topic: the schemas in turn, now and then on the topic without a schema
+/// of its own, now and then broken.
+fn record(n: u64) -> (String, Outgoing) {
+    let schema = generate::SCHEMAS[(n % generate::SCHEMAS.len() as u64) as usize];
+    if n % BROKEN_EVERY == BROKEN_EVERY - 1 {
+        let payload = generate::broken(n / BROKEN_EVERY);
+        return (MIXED.to_owned(), Outgoing { payload, ..Outgoing::default() });
+    }
+    let now = chrono::Utc::now().timestamp_micros();
+    let made = generate::generate(schema, n, now).map(outgoing).unwrap_or_default();
+    let topic = if n % 20 == 7 { MIXED.to_owned() } else { format!("audit.{schema}") };
+    (topic, made)
+}
+
+async fn bottom(
+    warehouse: &Warehouse,
+    bootstrap: &str,
+    cluster: &str,
+    topics: &[&str],
+    external: bool,
+) -> anyhow::Result<Bottom> {
+    let mut bottom = Bottom::default();
+    let stored = warehouse.tally(cluster).await?;
+    for marks in watermarks(bootstrap, topics)? {
+        // Of a broker of our own we know that offsets began at 0, whatever it has dropped since.
+        let first = if external { marks.start } else { 0 };
+        let produced = (marks.end - first) as u64;
+        bottom.produced += produced;
+        let same =
+            |t: &&crate::warehouse::Tally| t.topic == marks.topic && t.partition == marks.partition;
+        let found = stored.iter().find(same);
+        let records = found.map_or(0, |tally| tally.records);
+        bottom.lost += produced.saturating_sub(records);
+        bottom.stored += found.map_or(0, |tally| tally.records - tally.quarantined);
+        bottom.quarantined += found.map_or(0, |tally| tally.quarantined);
+        bottom.duplicated += found.map_or(0, |tally| tally.duplicated);
+    }
+    Ok(bottom)
+}
