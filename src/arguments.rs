@@ -136,10 +136,14 @@ pub struct DemoArguments {
 }
 
 #[derive(Debug, Args)]
-#[group(id = "what", required = true, multiple = false, args = ["file", "generate"])]
 pub struct ProduceArguments {
     /// One record a line.
-    #[arg(long, requires = "topic")]
+    #[arg(
+        long,
+        requires = "topic",
+        required_unless_present = "generate",
+        conflicts_with = "generate"
+    )]
     pub file: Option<PathBuf>,
     /// Events of this schema.
     #[arg(long, value_name = "SCHEMA")]
