@@ -51,24 +51,34 @@ impl SettingsFile {
 
     /// Unknown names and wrong types.
     pub fn problems(&self) -> Vec<Problem> {
-        let mut problems = Problems::of(&self.name, &self.text);
-        let (document, _) = DeTable::parse_recoverable(&self.text);
-        match Value::try_from(Config::example()) {
-            Ok(Value::Table(known)) => compare("", document.get_ref(), &known, &mut problems),
-            // INVARIANT: the example is a struct of plain settings.
-            _ => problems.whole("", "the example configuration is no table"),
-        }
-        problems.into_vec()
+        self.compared().0
     }
 
-    /// Defaults, then the file, then the environment.
+    /// Defaults, then the file without what is wrong in it, then the environment: so that one
+    /// mistyped name does not hide what else is wrong.
     pub fn merged(&self) -> Result<Config, Problem> {
-        let file = config::File::from_str(&self.text, config::FileFormat::Toml);
+        let right = self.compared().1.to_string();
+        let file = config::File::from_str(&right, config::FileFormat::Toml);
         let environment = config::Environment::with_prefix("TRAILHOUSE").separator("__");
         let merged = config::Config::builder().add_source(file).add_source(environment).build();
         merged.and_then(config::Config::try_deserialize).map_err(|error| {
             self.problem("", format!("{error} (in the file, or a TRAILHOUSE__ variable)"))
         })
+    }
+
+    /// What is wrong, and what is left without it.
+    fn compared(&self) -> (Vec<Problem>, toml::Table) {
+        let mut problems = Problems::of(&self.name, &self.text);
+        let (document, _) = DeTable::parse_recoverable(&self.text);
+        let mut right = self.text.parse().unwrap_or_default();
+        match Value::try_from(Config::example()) {
+            Ok(Value::Table(known)) => {
+                compare("", document.get_ref(), &known, &mut right, &mut problems);
+            }
+            // INVARIANT: the example is a struct of plain settings.
+            _ => problems.whole("", "the example configuration is no table"),
+        }
+        (problems.into_vec(), right)
     }
 
     /// A problem of a field, at its line where the file has it.
@@ -81,44 +91,65 @@ impl SettingsFile {
     }
 }
 
-fn compare(place: &str, found: &DeTable<'_>, known: &toml::Table, problems: &mut Problems<'_>) {
+fn compare(
+    place: &str,
+    found: &DeTable<'_>,
+    known: &toml::Table,
+    right: &mut toml::Table,
+    problems: &mut Problems<'_>,
+) {
     for (key, value) in found {
         let name = key.get_ref().as_ref();
         let field = if place.is_empty() { name.to_owned() } else { format!("{place}.{name}") };
-        match known.get(name) {
-            None => {
+        let is_right = match (known.get(name), right.get_mut(name)) {
+            (None, _) => {
                 let near = did_you_mean(name, known.keys().map(String::as_str));
                 problems.at(key.span(), &field, format!("is unknown{near}"));
+                false
             }
-            Some(_) if field == FREE => {}
-            Some(wanted) => compare_value(&field, value, wanted, problems),
+            (Some(wanted), Some(right)) if field != FREE => {
+                compare_value(&field, value, wanted, right, problems)
+            }
+            _ => true,
+        };
+        if !is_right {
+            right.remove(name);
         }
     }
 }
 
+/// Whether a value has the wanted kind; what is wrong inside it is taken out of `right`.
 fn compare_value(
     field: &str,
     found: &Spanned<DeValue<'_>>,
     wanted: &Value,
+    right: &mut Value,
     problems: &mut Problems<'_>,
-) {
-    match (found.get_ref(), wanted) {
-        (DeValue::Table(found), Value::Table(known)) => compare(field, found, known, problems),
-        (DeValue::Array(found), Value::Array(known)) => {
-            let Some(one) = known.first() else { return };
-            for (at, element) in found.iter().enumerate() {
-                compare_value(&format!("{field}.{at}"), element, one, problems);
+) -> bool {
+    match (found.get_ref(), wanted, right) {
+        (DeValue::Table(found), Value::Table(known), Value::Table(right)) => {
+            compare(field, found, known, right, problems);
+        }
+        (DeValue::Array(found), Value::Array(known), Value::Array(right)) => {
+            let elements = found.iter().zip(right).enumerate();
+            for (at, (element, right)) in elements {
+                let place = format!("{field}.{at}");
+                if !known.iter().all(|one| compare_value(&place, element, one, right, problems)) {
+                    return false;
+                }
             }
         }
-        (DeValue::String(_), Value::String(_))
-        | (DeValue::Integer(_), Value::Integer(_))
-        | (DeValue::Float(_), Value::Float(_))
-        | (DeValue::Boolean(_), Value::Boolean(_)) => {}
-        (other, wanted) => {
+        (DeValue::String(_), Value::String(_), _)
+        | (DeValue::Integer(_), Value::Integer(_), _)
+        | (DeValue::Float(_), Value::Float(_), _)
+        | (DeValue::Boolean(_), Value::Boolean(_), _) => {}
+        (other, wanted, _) => {
             let message = format!("must be {}, not {}", kind(wanted), kind_of(other));
             problems.at(found.span(), field, message);
+            return false;
         }
     }
+    true
 }
 
 fn kind(value: &Value) -> &'static str {

@@ -237,14 +237,6 @@ mod tests {
             "f:3: kafka.gruop: is unknown; did you mean `group`?",
             "f:6: pipeline.batch_age_ms: must be a whole number, not text",
             "f:16: colour: is unknown",
-        ] {
-            assert!(found.contains(wanted), "{wanted}\nin\n{found}");
-        }
-        let found = problems_of(
-            &text.replace("gruop", "group").replace("\"soon\"", "10").replace("[colour]", ""),
-        );
-        let found = found.join("\n");
-        for wanted in [
             "f:2: kafka.brokers: must be host:port",
             "f:7: pipeline.batch_bytes: is 1, and must be from",
             "f:11: kafka.topics.0.schema: no mapping is called `cockpitt`; did you mean `cockpit`?",

@@ -132,25 +132,26 @@ pub fn assemble<'a>(
     }
     let taken = eval.taken;
     if schema.rest {
-        let cloud_event = setting.around.cloud_event.iter();
-        attributes.extend(
-            cloud_event.map(|(name, value)| (&*arena.alloc_str(&format!("ce_{name}")), *value)),
-        );
-        attributes.extend(setting.wrapper_rest);
-        untaken(trie, &found, &taken, &mut attributes, arena)?;
-        attributes.extend(leftovers);
-        attributes.extend(found.rest);
+        let around = setting.around.cloud_event.iter();
+        let around = around.map(|(name, value)| (&*arena.alloc_str(&format!("ce_{name}")), *value));
+        add_others(&mut attributes, around);
+        untaken(trie, &found, &taken, &mut leftovers, arena)?;
+        let wrapper = setting.wrapper_rest.iter().copied();
+        add_others(&mut attributes, wrapper.chain(leftovers).chain(found.rest));
     } else {
         // A time or an address that could not stand in its column is kept all the same.
-        for field in [Field::OccurredAt, Field::ClientIp] {
-            let mut slots = Vec::new();
-            schema.field(field).into_iter().for_each(|op| op.slots(&mut slots));
-            for slot in slots.into_iter().filter(|slot| !taken.contains(slot)) {
-                if let Leaf::Scalar(text, _) = found.leaf(slot) {
-                    attributes.push((trie.path(slot), text));
-                }
-            }
+        let mut slots = Vec::new();
+        for op in [Field::OccurredAt, Field::ClientIp].map(|field| schema.field(field)) {
+            op.into_iter().for_each(|op| op.slots(&mut slots));
         }
+        slots.sort_unstable();
+        slots.dedup();
+        slots.retain(|slot| !taken.contains(slot));
+        let kept = slots.iter().filter_map(|slot| match found.leaf(*slot) {
+            Leaf::Scalar(text, _) => Some((trie.path(*slot), text)),
+            _ => None,
+        });
+        add_others(&mut attributes, kept);
     }
     event.attributes = attributes.into_bump_slice();
     Ok(event)
@@ -228,11 +229,24 @@ type Attributes<'a> = BumpVec<'a, (&'a str, &'a str)>;
 fn named_attributes<'a>(schema: &'a Schema, eval: &mut Eval<'_, 'a>) -> Attributes<'a> {
     let mut attributes = BumpVec::new_in(eval.arena);
     for (name, op) in &schema.attributes {
-        if let Some(text) = eval.text(op) {
+        if let Some(text) = eval.text(op).filter(|text| !text.is_empty()) {
             attributes.push((name.as_str(), text));
         }
     }
     attributes
+}
+
+/// Add those whose name is not there yet: a name stands once, and the mapping's come first.
+fn add_others<'a>(
+    attributes: &mut Attributes<'a>,
+    others: impl Iterator<Item = (&'a str, &'a str)>,
+) {
+    let given = attributes.len();
+    for (name, value) in others {
+        if !attributes[..given].iter().any(|(other, _)| *other == name) {
+            attributes.push((name, value));
+        }
+    }
 }
 
 fn targets<'a>(
@@ -248,6 +262,10 @@ fn targets<'a>(
             continue;
         };
         let Leaf::Json(text) = eval.leaves[*slot as usize] else { continue };
+        // An object where `changes` captures what is an array elsewhere.
+        if !text.starts_with('[') {
+            continue;
+        }
         eval.taken.push(*slot);
         let elements: Vec<&'a RawValue> =
             serde_json::from_str(text).map_err(|error| visit::syntax(&error))?;
@@ -294,19 +312,34 @@ fn untaken<'a>(
 ) -> Result<(), Fault> {
     let mut is_taken: BumpVec<'_, bool> = bumpalo::vec![in arena; false; trie.slots()];
     taken.iter().for_each(|slot| is_taken[*slot as usize] = true);
+    let mut captured: BumpVec<'_, &str> = BumpVec::new_in(arena);
+    let is_json = |slot: &&Slot| matches!(found.leaf(**slot), Leaf::Json(_));
+    captured.extend(taken.iter().filter(is_json).map(|slot| trie.path(*slot)));
     for (slot, leaf) in found.leaves.iter().enumerate() {
-        if is_taken[slot] {
+        let path = trie.path(slot as Slot);
+        if is_taken[slot] || captured.iter().any(|above| is_below(path, above)) {
             continue;
         }
-        let path = trie.path(slot as Slot);
         match leaf {
             Leaf::Scalar(text, _) => attributes.push((path, text)),
             Leaf::Json(text) => {
                 let nothing = arena.alloc(Trie::new());
-                attributes.extend(visit::walk(nothing, text, path, true, arena)?.rest);
+                let all = visit::walk(nothing, text, path, true, arena)?.rest;
+                // What has a slot of its own below this one is told there.
+                let own: Vec<&str> = (0..trie.slots() as Slot)
+                    .filter(|slot| matches!(found.leaf(*slot), Leaf::Scalar(..) | Leaf::Json(_)))
+                    .map(|slot| trie.path(slot))
+                    .filter(|other| is_below(other, path))
+                    .collect();
+                let told = |name| own.iter().any(|other| *other == name || is_below(name, other));
+                attributes.extend(all.into_iter().filter(|(name, _)| !told(name)));
             }
             Leaf::Absent | Leaf::Null | Leaf::Container => {}
         }
     }
     Ok(())
+}
+
+fn is_below(path: &str, above: &str) -> bool {
+    path.strip_prefix(above).is_some_and(|rest| rest.starts_with('.'))
 }

@@ -67,8 +67,9 @@ pub fn open_cloud_event<'a>(text: &'a str, arena: &'a Bump) -> Result<Option<Ope
         return Ok(Some(Opened { attributes, data: unquoted(data.get(), arena) }));
     }
     let Some(encoded) = members.get("data_base64") else { return Ok(None) };
-    let encoded: String = serde_json::from_str(encoded.get()).unwrap_or_default();
-    let decoded = STANDARD.decode(encoded).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let encoded: Option<String> = serde_json::from_str(encoded.get()).ok();
+    let decoded = encoded.and_then(|text| STANDARD.decode(text).ok());
+    let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
     match decoded {
         Some(data) => Ok(Some(Opened { attributes, data: arena.alloc_str(&data) })),
         None => Err(bad("the CloudEvent's `data_base64` is not base64 of UTF-8 text")),

@@ -221,18 +221,20 @@ impl<'a> Eval<'_, 'a> {
         time
     }
 
-    /// An address rule's address. A text that says more than a plain address stays untaken.
+    /// An address rule's address. A text that says more than a plain address stays untaken, and so
+    /// does `::`, which an event has for no address.
     pub fn ip(&mut self, op: &'a Op) -> Option<Ipv6Addr> {
         let before = self.taken.len();
         match op {
             Op::FirstOf(ops) => ops.iter().find_map(|op| self.ip(op)),
             Op::Ip(of) => {
                 let text = self.text(of).unwrap_or_default();
-                let plain = text.parse::<IpAddr>().ok();
-                if plain.is_none() {
+                let plain = text.parse::<IpAddr>().ok().map(mapped);
+                if plain.is_none_or(|ip| ip.is_unspecified()) {
                     self.taken.truncate(before);
                 }
-                plain.or_else(|| first_address(text)).map(mapped)
+                let ip = plain.or_else(|| first_address(text).map(mapped));
+                ip.filter(|ip| !ip.is_unspecified())
             }
             _ => None,
         }

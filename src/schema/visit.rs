@@ -5,10 +5,10 @@
 //!
 //! serde_json drives; there is no tree of values. Where the trie wants a scalar, its exact text is
 //! taken as a `RawValue`, so a number stays as it was written. Elsewhere serde hands over numbers
-//! as `u64`, `i64` or `f64`; integers print back exactly, but an `f64` has lost its digits. So the
-//! first `f64` outside the trie stops the pass and a second one, [`Mode::Exact`], takes every
-//! value as text: about twice the time, for the records that need it. Naming such a value in the
-//! mapping avoids it.
+//! as `u64`, `i64` or `f64`; integers print back exactly, but an `f64` has lost its digits, and a
+//! number beyond `f64` is an error. So the first of either outside the trie stops the pass and a
+//! second one, [`Mode::Exact`], takes every value as text: about twice the time, for the records
+//! that need it. Naming such a value in the mapping avoids it.
 //!
 //! # Invariants
 //! - Every object of the record is looked at, so a duplicate key is found wherever it is.
@@ -88,22 +88,25 @@ pub fn walk<'a>(
             seen: BumpVec::new_in(arena),
             depth: 0,
             fault: None,
-            inexact: false,
         };
         if !prefix.is_empty() {
             pass.path.push(Segment::Printed(prefix));
         }
-        let result = pass.text(text, Some(ROOT));
-        if pass.inexact && pass.fault.is_none() {
-            continue;
-        }
-        return match result {
-            Ok(()) => Ok(Found { leaves: pass.leaves, rest: pass.rest }),
-            Err(error) => Err(pass.fault.unwrap_or_else(|| syntax(&error))),
+        let result = match text.as_bytes().first() {
+            Some(b'{' | b'[') => pass.text(text, Some(ROOT)),
+            // An element of an array that is gone over may be a scalar.
+            _ => pass.raw(text, Some(ROOT)),
         };
+        match (result, pass.fault) {
+            (Ok(()), _) => return Ok(Found { leaves: pass.leaves, rest: pass.rest }),
+            (Err(_), Some(fault)) => return Err(fault),
+            (Err(error), None) if mode == Mode::Exact => return Err(syntax(&error)),
+            // A number that only its text can hold, or broken JSON: the exact pass knows.
+            (Err(_), None) => {}
+        }
     }
-    // INVARIANT: the exact pass takes numbers as text and never sees an `f64`.
-    Err(Fault { reason: Reason::NotJson, sentence: "a number could not be read".into() })
+    // INVARIANT: the exact pass returns.
+    Err(Fault { reason: Reason::NotJson, sentence: "the JSON could not be read".into() })
 }
 
 /// A parser's error as a fault.
@@ -137,8 +140,6 @@ struct Pass<'t, 'a> {
     seen: BumpVec<'a, (u64, &'a str)>,
     depth: usize,
     fault: Option<Fault>,
-    /// An `f64` was met outside the trie.
-    inexact: bool,
 }
 
 impl<'a> Pass<'_, 'a> {
@@ -185,21 +186,17 @@ impl<'a> Pass<'_, 'a> {
                 self.leaves[slot as usize] = Leaf::Json(text);
                 return Ok(());
             }
-            if wanted.json && !wanted.has_children() {
-                // Walked only for its duplicate keys and its depth.
+            if wanted.json {
+                // All of it stands in the captured text: walked for its duplicate keys, its depth
+                // and what other rules read in it.
                 let kept = std::mem::replace(&mut self.keep_rest, false);
-                let result = self.text(text, None);
+                let result = self.text(text, node);
                 self.keep_rest = kept;
                 self.leaves[slot as usize] = Leaf::Json(text);
                 return result;
             }
         }
-        let result = self.text(text, node);
-        if let (Some(wanted), Some(slot)) = (wanted, slot) {
-            self.leaves[slot as usize] =
-                if wanted.json { Leaf::Json(text) } else { Leaf::Container };
-        }
-        result
+        self.text(text, node)
     }
 
     fn string(
@@ -356,8 +353,12 @@ impl<'a> Visitor<'a> for Here<'_, '_, 'a> {
     }
 
     fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<(), E> {
-        self.pass.inexact = true;
-        Err(E::custom("a number to be taken as text"))
+        // Where nobody wants the number, its digits do not matter.
+        let wanted = self.node.is_some_and(|node| self.pass.trie.node(node).slot.is_some());
+        if wanted || self.pass.keep_rest {
+            return Err(E::custom("a number to be taken as text"));
+        }
+        Ok(())
     }
 
     fn visit_borrowed_str<E>(self, value: &'a str) -> Result<(), E> {

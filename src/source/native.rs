@@ -14,23 +14,22 @@ use std::ffi::{CStr, CString, c_char};
 use std::time::Duration;
 
 use rdkafka::bindings as rd;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 
-/// The id of each topic that has one; a broker that knows no ids gives none.
-///
-/// # Safety
-/// `client` must be a live librdkafka handle for the whole call.
-pub unsafe fn topic_ids(
-    client: *mut rd::rd_kafka_t,
+/// The id of each topic that has one.
+pub fn topic_ids<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
     topics: &[&str],
     timeout: Duration,
 ) -> Result<HashMap<String, String>, String> {
+    let client = consumer.client().native_ptr();
     let names: Vec<CString> = topics
         .iter()
         .map(|name| CString::new(*name))
         .collect::<Result<_, _>>()
         .map_err(|_| "a topic's name holds a zero byte".to_owned())?;
     let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
-    // SAFETY: `client` is live by the caller's promise; `pointers` and the strings they point to
+    // SAFETY: `client` lives as long as the borrowed consumer that owns it; `pointers` and the strings they point to
     // outlive the call, which copies them; every object is destroyed below, and the event is read
     // only before that.
     unsafe {

@@ -97,7 +97,9 @@ pub async fn loaded(topics: &[(&str, &str)]) -> Loaded {
     config.pipeline.batch_age_ms = 200;
     config.api.listen = "127.0.0.1:0".to_owned();
     let wanted: Vec<(&str, i32)> = topics.iter().map(|(name, _)| (*name, 2)).collect();
-    broker().create_topics(&wanted).await.unwrap();
+    if !wanted.is_empty() {
+        broker().create_topics(&wanted).await.unwrap();
+    }
     let warehouse = Warehouse::connect(&config.clickhouse).unwrap();
     migrate::up(&warehouse, false).await.unwrap();
     Loaded { config, catalog }

@@ -15,3 +15,6 @@ mod harness;
 mod house;
 mod pipeline;
 mod reading;
+#[path = "../reference/mod.rs"]
+mod reference;
+mod schema;

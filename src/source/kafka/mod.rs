@@ -16,22 +16,20 @@
 //!
 //! Deliberately unknown here: batches, and when an offset may be committed.
 
+mod client;
+
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use rdkafka::bindings::rd_kafka_resp_err_t as Code;
-use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::base_consumer::PartitionQueue;
-use rdkafka::consumer::{
-    BaseConsumer, CommitMode, Consumer as _, ConsumerContext, RebalanceProtocol,
-};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, RebalanceProtocol};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use self::client::{Context, Rebalance, client_config};
 use super::{Assignment, Intake, KafkaConfig, Source, SourceError, Waker, native};
 use crate::event::{Headers, PartitionId, RawRecord};
 
@@ -175,10 +173,7 @@ impl KafkaSource {
         if topics.is_empty() || !self.topic_ids {
             return Ok(HashMap::new());
         }
-        let client = self.consumer.client().native_ptr();
-        #[allow(unsafe_code, reason = "the handle comes from the wrapper that owns it")]
-        // SAFETY: the consumer owns the handle and outlives the call.
-        let ids = unsafe { native::topic_ids(client, &topics, REQUEST_TIMEOUT) };
+        let ids = native::topic_ids(&self.consumer, &topics, REQUEST_TIMEOUT);
         ids.map_err(|cause| SourceError::Unavailable {
             what: "kafka: reading topic ids".into(),
             cause,
@@ -339,98 +334,10 @@ fn cluster_id(consumer: &BaseConsumer<Context>, brokers: &str) -> Result<String,
     })
 }
 
-fn client_config(config: &KafkaConfig) -> ClientConfig {
-    let mut client = ClientConfig::new();
-    for (name, value) in &config.properties {
-        client.set(name, value);
-    }
-    client
-        .set("bootstrap.servers", &config.brokers)
-        .set("group.id", &config.group)
-        .set("client.id", "trailhouse")
-        .set("session.timeout.ms", config.session_timeout_ms.to_string())
-        .set("partition.assignment.strategy", "cooperative-sticky")
-        .set("enable.auto.commit", "false")
-        .set("enable.auto.offset.store", "false")
-        .set("auto.offset.reset", "error")
-        .set("queued.max.messages.kbytes", (config.prefetch_bytes / 1024).to_string())
-        // How soon a full queue is looked at again: the default of a second starves a fast lane.
-        .set("fetch.queue.backoff.ms", "50")
-        .set_log_level(RDKafkaLogLevel::Warning);
-    client
-}
-
-enum Rebalance {
-    Assigned(Vec<PartitionId>),
-    Revoked(Vec<PartitionId>),
-}
-
-#[derive(Default)]
-struct Context {
-    /// What the callback noted; the polling thread acts on it.
-    rebalances: Mutex<Vec<Rebalance>>,
-    /// The source is being dropped: answer the last rebalance at once.
-    leaving: AtomicBool,
-}
-
 impl Drop for KafkaSource {
     fn drop(&mut self) {
         // The queues hold the consumer: without them it is dropped, and leaves, with `self`.
         self.lanes.clear();
         self.consumer.context().leaving.store(true, Ordering::Release);
-    }
-}
-
-impl Context {
-    fn rebalances(&self) -> std::sync::MutexGuard<'_, Vec<Rebalance>> {
-        self.rebalances.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        match level {
-            RDKafkaLogLevel::Emerg
-            | RDKafkaLogLevel::Alert
-            | RDKafkaLogLevel::Critical
-            | RDKafkaLogLevel::Error => tracing::error!(facility, "{message}"),
-            RDKafkaLogLevel::Warning => tracing::warn!(facility, "{message}"),
-            _ => tracing::debug!(facility, "{message}"),
-        }
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, "kafka: {reason}");
-    }
-}
-
-impl ConsumerContext for Context {
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, code: Code, list: &mut TopicPartitionList) {
-        if self.leaving.load(Ordering::Acquire) {
-            // Dropping the consumer polls until it has left the group, and nobody acts on notes.
-            let left = match consumer.rebalance_protocol() {
-                RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
-                _ => consumer.unassign(),
-            };
-            if let Err(error) = left {
-                tracing::debug!(%error, "leaving the group");
-            }
-            return;
-        }
-        let partitions = list.elements().into_iter().map(|element| PartitionId {
-            topic: element.topic().into(),
-            partition: element.partition(),
-        });
-        let partitions = partitions.collect();
-        self.rebalances().push(match code {
-            Code::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalance::Assigned(partitions),
-            _ => Rebalance::Revoked(partitions),
-        });
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        if let Err(error) = result {
-            tracing::warn!(%error, "a commit failed; the next one repeats it");
-        }
     }
 }

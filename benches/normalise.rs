@@ -1,0 +1,150 @@
+//! The normaliser on one thread, schema by schema, beside a mapper over `serde_json::Value`.
+//!
+//! In: events of [`trailhouse::demo::generate`]. Out: items and bytes a second of (a) the engine,
+//! (b) parsing to a `Value` and mapping that, which makes the same event, (c) ids and digests.
+//!
+//! # Invariants
+//! - The three see the same records in the same order; each iteration is one record.
+//! - (b) does not look for duplicate keys and does not check UTF-8 twice: it does less.
+//!
+//! Deliberately unknown here: Kafka, ClickHouse, batches.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+#[path = "../tests/reference/mod.rs"]
+#[allow(dead_code, reason = "the comparison as text is for the property test")]
+mod reference;
+
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::sync::Arc;
+
+use bumpalo::Bump;
+use divan::Bencher;
+use divan::counter::{BytesCount, ItemsCount};
+use trailhouse::config::Config;
+use trailhouse::demo::generate::{SCHEMAS, generate};
+use trailhouse::event::{Fate, Headers, Micros, Position, RawRecord, id};
+use trailhouse::schema::{Normaliser, TopicRule, mapping::Mapping};
+
+use self::reference::Outside;
+
+const AT: Micros = 1_750_000_000_123_456;
+/// Records a schema; one iteration normalises all of them.
+const RECORDS: u64 = 1_000;
+
+fn main() {
+    for schema in SCHEMAS {
+        let all = Records::of(schema);
+        println!("{schema}: {} bytes an event", all.bytes / RECORDS);
+    }
+    divan::main();
+}
+
+struct Records {
+    mapping: Mapping,
+    normaliser: Normaliser,
+    /// Packed headers, the same as pairs, and the payload.
+    all: Vec<(Vec<u8>, Vec<(&'static str, String)>, Vec<u8>)>,
+    bytes: u64,
+}
+
+impl Records {
+    fn of(schema: &str) -> Records {
+        let catalog = Config::load(None).unwrap().catalog;
+        let rule = TopicRule { tenant_from_body: true, ..TopicRule::default() };
+        let topic = format!("audit.{schema}");
+        let normaliser = catalog.normaliser(&topic, &rule, &Arc::new(HashMap::new()), 4 << 20);
+        let all: Vec<_> = (0..RECORDS)
+            .map(|n| {
+                let made = generate(schema, n, AT).unwrap();
+                let mut packed = Vec::new();
+                for (name, value) in &made.headers {
+                    Headers::pack(&mut packed, name, value.as_bytes());
+                }
+                (packed, made.headers, made.payload)
+            })
+            .collect();
+        let bytes = all.iter().map(|(.., payload)| payload.len() as u64).sum();
+        Records { mapping: catalog.get(schema).unwrap().clone(), normaliser, all, bytes }
+    }
+
+    fn counted<'a, 'b>(&self, bencher: Bencher<'a, 'b>) -> Bencher<'a, 'b> {
+        bencher.counter(ItemsCount::new(RECORDS)).counter(BytesCount::new(self.bytes))
+    }
+
+    /// Normalise every record, as a lane does: one arena, emptied after each.
+    fn normalise(&self, mut each: impl FnMut(&Fate<'_>)) {
+        let mut arena = Bump::new();
+        for (packed, _, payload) in &self.all {
+            let headers = Headers::packed(packed);
+            let record = RawRecord { offset: 0, timestamp: Some(AT), key: None, headers, payload };
+            self.normaliser.normalise(&record, &arena, |_, fate| each(&fate));
+            arena.reset();
+        }
+    }
+}
+
+#[divan::bench(args = SCHEMAS)]
+fn a_engine(bencher: Bencher, schema: &str) {
+    let records = Records::of(schema);
+    records.normalise(|fate| assert!(matches!(fate, Fate::Event(_)), "{fate:?}"));
+    records.counted(bencher).bench_local(|| {
+        records.normalise(|fate| {
+            black_box(fate);
+        });
+    });
+}
+
+#[divan::bench(args = SCHEMAS)]
+fn b_value(bencher: Bencher, schema: &str) {
+    let records = Records::of(schema);
+    records.counted(bencher).bench_local(|| {
+        for (_, headers, payload) in &records.all {
+            let text = str::from_utf8(payload).unwrap();
+            let mut value = serde_json::from_str(text).unwrap();
+            reference::unwrap(&records.mapping, &mut value);
+            let mut pairs = [("", ""); 4];
+            for (pair, (name, value)) in pairs.iter_mut().zip(headers) {
+                *pair = (name, value);
+            }
+            let outside = Outside {
+                topic: "audit",
+                key: None,
+                headers: &pairs[..headers.len()],
+                timestamp: AT,
+                tenant_from_body: true,
+            };
+            black_box(reference::meaning(&records.mapping, text, &value, &outside));
+        }
+    });
+}
+
+#[divan::bench(args = SCHEMAS)]
+fn c_id_and_digest(bencher: Bencher, schema: &str) {
+    let records = Records::of(schema);
+    let position = Position {
+        cluster: "main",
+        topic: "audit",
+        incarnation: "AAAAAAAAAAAAAAAAAAAAAA",
+        partition: 0,
+        offset: 0,
+        index: 0,
+    };
+    // Events borrow from their arena: one that lives as long as they do.
+    let arena = Bump::new();
+    let mut events = Vec::new();
+    for (packed, _, payload) in &records.all {
+        let headers = Headers::packed(packed);
+        let record = RawRecord { offset: 0, timestamp: Some(AT), key: None, headers, payload };
+        records.normaliser.normalise(&record, &arena, |_, fate| match fate {
+            Fate::Event(event) => events.push(event),
+            other => panic!("{other:?}"),
+        });
+    }
+    records.counted(bencher).bench_local(|| {
+        for event in &events {
+            let digest = id::digest(event.raw.as_bytes());
+            black_box(id::derive(event, &position, &digest));
+        }
+    });
+}
