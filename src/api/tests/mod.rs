@@ -1,22 +1,16 @@
 //! The API as its callers see it, over the naive reader, with the clock stopped.
 
+mod fixture;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
-use axum::Router;
-use axum::body::{Body, to_bytes};
-use axum::http::{HeaderMap, Request, StatusCode};
-use serde_json::Value;
-use tower::ServiceExt;
+use axum::http::StatusCode;
 use uuid::Uuid;
 
+use self::fixture::{api, ask, event, get, ids_of, state};
 use super::{ApiConfig, ApiState, Readiness, router};
-use crate::event::{
-    Micros, Origin, Outcome, StoredActor, StoredChanges, StoredEvent, StoredPosition, StoredTarget,
-    TimeSource, Verb,
-};
-use crate::query::memory::MemoryReader;
+use crate::event::{Micros, Outcome, StoredActor, StoredEvent, StoredTarget, Verb};
 use crate::query::{Answer, EventReader, Page, Query, ReadError, TenantScope};
 
 /// 2026-01-31T12:00:00Z
@@ -295,92 +289,5 @@ impl EventReader for Broken {
 
     fn ready(&self) -> Answer<'_, ()> {
         Box::pin(async { Err(ReadError::Unavailable("it is down".into())) })
-    }
-}
-
-struct Answered {
-    status: StatusCode,
-    headers: HeaderMap,
-    /// JSON, or a text as a JSON string.
-    body: Value,
-}
-
-fn state(events: Vec<StoredEvent>) -> ApiState {
-    ApiState {
-        reader: Arc::new(MemoryReader { events }),
-        registry: prometheus::Registry::new(),
-        readiness: Readiness::default(),
-        now: || NOW,
-    }
-}
-
-fn api(events: Vec<StoredEvent>) -> Router {
-    router(state(events), &ApiConfig::default())
-}
-
-fn get(api: &Router, path: &str) -> Answered {
-    ask(api, "GET", path)
-}
-
-fn ask(api: &Router, method: &str, path: &str) -> Answered {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
-    runtime.block_on(async {
-        let answer = tokio::time::timeout(Duration::from_secs(10), api.clone().oneshot(request));
-        let (parts, body) = answer.await.unwrap().unwrap().into_parts();
-        let bytes = to_bytes(body, usize::MAX).await.unwrap();
-        let text = String::from_utf8(bytes.to_vec()).unwrap();
-        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Answered { status: parts.status, headers: parts.headers, body }
-    })
-}
-
-/// The numbers the events were made with, in the order of the answer.
-fn ids_of(body: &Value) -> Vec<u128> {
-    let id = |event: &Value| event["id"].as_str().unwrap().parse::<Uuid>().unwrap().as_u128();
-    body["events"].as_array().unwrap().iter().map(id).collect()
-}
-
-fn event(number: u128, occurred_at: Micros) -> StoredEvent {
-    StoredEvent {
-        id: Uuid::from_u128(number),
-        source_id: String::new(),
-        tenant: "acme".into(),
-        schema: "shop".into(),
-        mapping_version: 1,
-        occurred_at,
-        received_at: occurred_at,
-        time_source: TimeSource::Event,
-        service: String::new(),
-        action: "test".into(),
-        verb: Verb::Other,
-        outcome: Outcome::Unknown,
-        reason: String::new(),
-        actor: StoredActor::default(),
-        target: StoredTarget::default(),
-        targets: Vec::new(),
-        origin: Origin::Unknown,
-        client_ip: None,
-        user_agent: String::new(),
-        country: String::new(),
-        region: String::new(),
-        session_id: String::new(),
-        request_id: String::new(),
-        correlation_id: String::new(),
-        message: String::new(),
-        changes: StoredChanges::default(),
-        attributes: [].into(),
-        written_by: String::new(),
-        headers: [].into(),
-        kafka: StoredPosition {
-            cluster: "c".into(),
-            topic: "audit".into(),
-            incarnation: String::new(),
-            partition: 0,
-            offset: 0,
-            index: 0,
-        },
-        repeats: 1,
-        raw: Some(format!("{{\"n\":{number}}}")),
     }
 }
