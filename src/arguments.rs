@@ -48,7 +48,8 @@ pub enum Command {
     /// Put records onto a topic: the lines of a file, or generated events.
     #[command(after_help = "Examples:
   trailhouse produce --file events.ndjson --topic audit.cockpit --header tenant=acme
-  trailhouse produce --generate okta_system --count 1000 --rate 200")]
+  trailhouse produce --generate okta_system --count 1000 --rate 200
+  trailhouse produce --generate cockpit --create 12 --brokers kafka:9092")]
     Produce(ProduceArguments),
 
     /// Store the lines of a file without Kafka: a backfill.
@@ -160,6 +161,9 @@ pub struct ProduceArguments {
     /// A header of every record; may be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = header)]
     pub header: Vec<(String, String)>,
+    /// Create the topic with so many partitions, if it is missing.
+    #[arg(long, value_name = "PARTITIONS")]
+    pub create: Option<i32>,
     /// Bootstrap servers.
     #[arg(long, default_value = "127.0.0.1:9092", env = "TRAILHOUSE__KAFKA__BROKERS")]
     pub brokers: String,

@@ -94,7 +94,8 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 if topic.is_empty() { schema.map(|s| format!("audit.{s}")) } else { Some(topic) };
             let topic = topic.context("--topic says where the file's lines go")?;
             let (brokers, headers, rate) = (&args.brokers, &args.header, args.rate);
-            let target = produce::Target { brokers, topic: &topic, headers, rate };
+            let create = args.create;
+            let target = produce::Target { brokers, topic: &topic, headers, rate, create };
             let sent = match (&args.file, schema) {
                 (_, Some(schema)) => produce::generated(&target, schema, args.count).await?,
                 (Some(file), None) => {

@@ -12,6 +12,7 @@
 //! Deliberately unknown here: what the numbers mean for anybody.
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus::{
@@ -54,7 +55,10 @@ impl LogConfig {
 /// Begin logging to standard error. A second call changes nothing.
 pub fn log(config: &LogConfig) {
     let filter = config.level.parse::<EnvFilter>().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let begun = match config.format.as_str() {
         "json" => log.json().try_init(),
         _ => log.with_target(false).try_init(),
@@ -132,7 +136,7 @@ impl Metrics {
         )?;
         let batches = counter(
             "trailhouse_batches_stored_total",
-            "Batches stored, by what closed them: rows, bytes, age, memory, end.",
+            "Batches stored, by what closed them: records, bytes, age, end.",
             &["closed_by"],
         )?;
         let retries = "Inserts sent again after an unclear or refused one.";

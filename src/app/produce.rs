@@ -14,7 +14,7 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
-use crate::demo::generate;
+use crate::demo::{self, generate};
 use crate::gateway::{Outgoing, Sender};
 
 /// Where records go, and how fast.
@@ -27,11 +27,24 @@ pub struct Target<'t> {
     pub headers: &'t [(String, String)],
     /// Records a second; 0 as fast as they go.
     pub rate: u64,
+    /// Create the topic with so many partitions, if it is missing.
+    pub create: Option<i32>,
+}
+
+impl Target<'_> {
+    async fn sender(&self) -> anyhow::Result<Sender> {
+        if let Some(partitions) = self.create {
+            demo::create_topics(self.brokers, &[(self.topic, partitions)]).await?;
+        }
+        let sender = Sender::new(self.brokers)?;
+        sender.expect_topic(self.topic)?;
+        Ok(sender)
+    }
 }
 
 /// Produce every line of a file.
 pub async fn lines(target: &Target<'_>, mut lines: impl BufRead) -> anyhow::Result<u64> {
-    let mut sender = Sender::new(target.brokers)?;
+    let mut sender = target.sender().await?;
     let (mut pace, progress) = (Pace::new(target.rate), progress(None));
     let mut line = Vec::new();
     loop {
@@ -56,7 +69,7 @@ pub async fn lines(target: &Target<'_>, mut lines: impl BufRead) -> anyhow::Resu
 
 /// Produce generated events of a schema.
 pub async fn generated(target: &Target<'_>, schema: &str, count: u64) -> anyhow::Result<u64> {
-    let mut sender = Sender::new(target.brokers)?;
+    let mut sender = target.sender().await?;
     let (mut pace, progress) = (Pace::new(target.rate), progress(Some(count)));
     for n in 0..count {
         pace.turn().await;

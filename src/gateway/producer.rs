@@ -15,6 +15,7 @@ use anyhow::{Context as _, bail};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
+use rdkafka::types::RDKafkaErrorCode;
 
 /// A record to produce.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,6 +55,19 @@ impl Sender {
             .create()
             .context("kafka producer")?;
         Ok(Sender { producer, waiting: Vec::new(), acknowledged: 0 })
+    }
+
+    /// Refuse a topic that is not there, at once instead of after every retry.
+    pub fn expect_topic(&self, topic: &str) -> anyhow::Result<()> {
+        const TIMEOUT: Duration = Duration::from_secs(10);
+        let metadata = self.producer.client().fetch_metadata(Some(topic), TIMEOUT);
+        let metadata = metadata.context("asking the brokers for the topic")?;
+        match metadata.topics().iter().find_map(|found| found.error()) {
+            None => Ok(()),
+            Some(error) => {
+                bail!("topic {topic}: {:?}; create it first", RDKafkaErrorCode::from(error))
+            }
+        }
     }
 
     /// Send one record; waits for older ones where too many are on their way.

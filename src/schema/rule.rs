@@ -10,7 +10,7 @@
 //!
 //! Deliberately unknown here: which field a rule fills.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr};
 
 use bumpalo::Bump;
 use bumpalo::collections::{String as BumpString, Vec as BumpVec};
@@ -18,6 +18,7 @@ use rustc_hash::FxHashMap;
 
 use super::mapping::{Piece, Rule, Separator, Take, TimeFormat};
 use super::path::Path;
+use super::text::{first_address, mapped, words};
 use super::time;
 use super::trie::{Slot, Trie};
 use super::visit::Leaf;
@@ -290,83 +291,6 @@ impl<'a> Eval<'_, 'a> {
                 let some = parts.get(from..to.min(parts.len())).filter(|some| !some.is_empty())?;
                 Some(self.arena.alloc_str(&some.join(separator)))
             }
-        }
-    }
-}
-
-/// `CreateOrder`, `create_order`, `create-order`, `create.order`, `create order`: two words each.
-/// A run of capitals is one word (`createSSOProvider`: create, SSO, Provider).
-fn words(text: &str) -> Vec<&str> {
-    let mut found = Vec::new();
-    for run in text.split(|c: char| !c.is_alphanumeric()).filter(|run| !run.is_empty()) {
-        let chars: Vec<(usize, char)> = run.char_indices().collect();
-        let mut start = 0;
-        for at in 1..chars.len() {
-            let (place, c) = chars[at];
-            let begins = c.is_uppercase() && !chars[at - 1].1.is_uppercase();
-            let ends_capitals = c.is_uppercase()
-                && chars[at - 1].1.is_uppercase()
-                && chars.get(at + 1).is_some_and(|(_, next)| next.is_lowercase());
-            if begins || ends_capitals {
-                found.push(&run[start..place]);
-                start = place;
-            }
-        }
-        found.push(&run[start..]);
-    }
-    found
-}
-
-/// The first address of a list, or one with a port.
-fn first_address(text: &str) -> Option<IpAddr> {
-    let first = text.split(',').next().unwrap_or_default().trim();
-    let bracketed = first.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
-    first
-        .parse::<IpAddr>()
-        .or_else(|_| first.parse::<SocketAddr>().map(|address| address.ip()))
-        .or_else(|_| bracketed.unwrap_or_default().parse())
-        .ok()
-}
-
-fn mapped(ip: IpAddr) -> Ipv6Addr {
-    match ip {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-        IpAddr::V6(v6) => v6,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_end_where_a_reader_would_end_them() {
-        let table: [(&str, &[&str]); 9] = [
-            ("CreateOrder", &["Create", "Order"]),
-            ("create_order", &["create", "order"]),
-            ("create-order.now", &["create", "order", "now"]),
-            ("createSSOProvider", &["create", "SSO", "Provider"]),
-            ("SSO", &["SSO"]),
-            ("login", &["login"]),
-            ("v2Update", &["v2", "Update"]),
-            ("ÄndereAuftrag", &["Ändere", "Auftrag"]),
-            ("", &[]),
-        ];
-        for (text, expected) in table {
-            assert_eq!(words(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn an_address_is_found_with_a_port_in_brackets_or_first_in_a_list() {
-        for text in ["1.2.3.4", "1.2.3.4:80", "1.2.3.4, 5.6.7.8", " 1.2.3.4 "] {
-            assert_eq!(first_address(text), Some("1.2.3.4".parse().unwrap()), "{text}");
-        }
-        for text in ["2001:db8::1", "[2001:db8::1]:443", "[2001:db8::1]"] {
-            assert_eq!(first_address(text), Some("2001:db8::1".parse().unwrap()), "{text}");
-        }
-        for text in ["", "AWS Internal", "s3.amazonaws.com", "1.2.3", "[::1", "host:80"] {
-            assert_eq!(first_address(text), None, "{text}");
         }
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! # Invariants
 //! - The same schema, number and time make the same bytes, on every machine: no clock, no
-//!   randomness but [`Dice`].
+//!   randomness but `Dice`.
 //! - A payload is 600 to 1,200 bytes; times are microseconds since the Unix epoch, UTC.
 //! - A tenant travels as the header `tenant` where the vendor's body has none, else in the body
 //!   as one of the tenant's [`Tenant::aliases`].

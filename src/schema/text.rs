@@ -1,0 +1,88 @@
+//! Reading words and addresses out of a text.
+//!
+//! In: a text as a source wrote it. Out: its words, or the address in it.
+//!
+//! # Invariants
+//! - Words are slices of the text, in its order; what stands between them belongs to none.
+//!
+//! Deliberately unknown here: rules, fields.
+
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+/// `CreateOrder`, `create_order`, `create-order`, `create.order`, `create order`: two words each.
+/// A run of capitals is one word (`createSSOProvider`: create, SSO, Provider).
+pub fn words(text: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    for run in text.split(|c: char| !c.is_alphanumeric()).filter(|run| !run.is_empty()) {
+        let chars: Vec<(usize, char)> = run.char_indices().collect();
+        let mut start = 0;
+        for at in 1..chars.len() {
+            let (place, c) = chars[at];
+            let begins = c.is_uppercase() && !chars[at - 1].1.is_uppercase();
+            let ends_capitals = c.is_uppercase()
+                && chars[at - 1].1.is_uppercase()
+                && chars.get(at + 1).is_some_and(|(_, next)| next.is_lowercase());
+            if begins || ends_capitals {
+                found.push(&run[start..place]);
+                start = place;
+            }
+        }
+        found.push(&run[start..]);
+    }
+    found
+}
+
+/// The first address of a list, or one with a port.
+pub fn first_address(text: &str) -> Option<IpAddr> {
+    let first = text.split(',').next().unwrap_or_default().trim();
+    let bracketed = first.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    first
+        .parse::<IpAddr>()
+        .or_else(|_| first.parse::<SocketAddr>().map(|address| address.ip()))
+        .or_else(|_| bracketed.unwrap_or_default().parse())
+        .ok()
+}
+
+/// An IPv4 address stands in IPv6 as `::ffff:a.b.c.d`.
+pub fn mapped(ip: IpAddr) -> Ipv6Addr {
+    match ip {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_end_where_a_reader_would_end_them() {
+        let table: [(&str, &[&str]); 9] = [
+            ("CreateOrder", &["Create", "Order"]),
+            ("create_order", &["create", "order"]),
+            ("create-order.now", &["create", "order", "now"]),
+            ("createSSOProvider", &["create", "SSO", "Provider"]),
+            ("SSO", &["SSO"]),
+            ("login", &["login"]),
+            ("v2Update", &["v2", "Update"]),
+            ("ÄndereAuftrag", &["Ändere", "Auftrag"]),
+            ("", &[]),
+        ];
+        for (text, expected) in table {
+            assert_eq!(words(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_found_with_a_port_in_brackets_or_first_in_a_list() {
+        for text in ["1.2.3.4", "1.2.3.4:80", "1.2.3.4, 5.6.7.8", " 1.2.3.4 "] {
+            assert_eq!(first_address(text), Some("1.2.3.4".parse().unwrap()), "{text}");
+        }
+        for text in ["2001:db8::1", "[2001:db8::1]:443", "[2001:db8::1]"] {
+            assert_eq!(first_address(text), Some("2001:db8::1".parse().unwrap()), "{text}");
+        }
+        for text in ["", "AWS Internal", "s3.amazonaws.com", "1.2.3", "[::1", "host:80"] {
+            assert_eq!(first_address(text), None, "{text}");
+        }
+    }
+}
