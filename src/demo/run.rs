@@ -274,7 +274,7 @@ async fn produce(sender: &mut Sender, rate: u64) -> anyhow::Error {
         pace.turn().await;
         let (topic, record) = record(n);
         if let Err(error) = sender.send(&topic, &record).await {
-            return error;
+            return error.into();
         }
         bar.inc(1);
     }

@@ -11,8 +11,8 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
 use rdkafka::types::RDKafkaErrorCode;
@@ -40,7 +40,7 @@ pub const IN_FLIGHT: usize = 10_000;
 
 impl Sender {
     /// A producer for these brokers.
-    pub fn new(brokers: &str) -> anyhow::Result<Sender> {
+    pub fn new(brokers: &str) -> Result<Sender, SendError> {
         let producer = ClientConfig::new()
             .set("bootstrap.servers", brokers)
             .set("client.id", "trailhouse-produce")
@@ -53,25 +53,23 @@ impl Sender {
             // Every record's fate is known by its acknowledgement; the rest is noise at start.
             .set_log_level(RDKafkaLogLevel::Error)
             .create()
-            .context("kafka producer")?;
+            .map_err(SendError::Client)?;
         Ok(Sender { producer, waiting: Vec::new(), acknowledged: 0 })
     }
 
     /// Refuse a topic that is not there, at once instead of after every retry.
-    pub fn expect_topic(&self, topic: &str) -> anyhow::Result<()> {
+    pub fn expect_topic(&self, topic: &str) -> Result<(), SendError> {
         const TIMEOUT: Duration = Duration::from_secs(10);
         let metadata = self.producer.client().fetch_metadata(Some(topic), TIMEOUT);
-        let metadata = metadata.context("asking the brokers for the topic")?;
+        let metadata = metadata.map_err(SendError::Client)?;
         match metadata.topics().iter().find_map(|found| found.error()) {
             None => Ok(()),
-            Some(error) => {
-                bail!("topic {topic}: {:?}; create it first", RDKafkaErrorCode::from(error))
-            }
+            Some(error) => Err(SendError::Topic(topic.to_owned(), error.into())),
         }
     }
 
     /// Send one record; waits for older ones where too many are on their way.
-    pub async fn send(&mut self, topic: &str, record: &Outgoing) -> anyhow::Result<()> {
+    pub async fn send(&mut self, topic: &str, record: &Outgoing) -> Result<(), SendError> {
         if self.waiting.len() >= IN_FLIGHT {
             self.settle().await?;
         }
@@ -85,26 +83,46 @@ impl Sender {
         }
         match self.producer.send_result(outgoing) {
             Ok(delivery) => self.waiting.push(delivery),
-            Err((error, _)) => bail!("topic {topic}: {error}"),
+            Err((error, _)) => return Err(SendError::Refused(topic.to_owned(), error)),
         }
         Ok(())
     }
 
     /// Wait for every record on its way; how many were acknowledged in all.
-    pub async fn settle(&mut self) -> anyhow::Result<u64> {
+    pub async fn settle(&mut self) -> Result<u64, SendError> {
         for delivery in self.waiting.drain(..) {
-            match delivery.await.context("the producer is gone")? {
+            match delivery.await.map_err(|_| SendError::Gone)? {
                 Ok(_) => self.acknowledged += 1,
-                Err((error, _)) => bail!("a record was not acknowledged: {error}"),
+                Err((error, _)) => return Err(SendError::Unacknowledged(error)),
             }
         }
         Ok(self.acknowledged)
     }
 
     /// Make everything last and leave.
-    pub async fn close(mut self) -> anyhow::Result<u64> {
+    pub async fn close(mut self) -> Result<u64, SendError> {
         let acknowledged = self.settle().await?;
-        self.producer.flush(Duration::from_secs(10)).context("flushing")?;
+        self.producer.flush(Duration::from_secs(10)).map_err(SendError::Client)?;
         Ok(acknowledged)
     }
+}
+
+/// Why a record is not surely in Kafka.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// The client cannot work with these brokers.
+    #[error("kafka producer: {0}")]
+    Client(KafkaError),
+    /// The topic is not there, or not for us.
+    #[error("topic {0}: {1:?}; create it first")]
+    Topic(String, RDKafkaErrorCode),
+    /// The client refused the record.
+    #[error("topic {0}: {1}")]
+    Refused(String, KafkaError),
+    /// The brokers did not acknowledge it; it may be there all the same.
+    #[error("a record was not acknowledged: {0}")]
+    Unacknowledged(KafkaError),
+    /// The client was dropped while records were on their way.
+    #[error("the producer is gone; records on their way may be there")]
+    Gone,
 }

@@ -31,7 +31,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
 use self::lane::{Lane, Limits};
-use self::settle::{Job, Settled, Settler};
+use self::settle::{Job, SettleError, Settled, Settler};
 use crate::event::{PartitionId, RawRecord};
 use crate::schema::Normaliser;
 use crate::source::{Assignment, Intake, Source, SourceError, Waker};
@@ -111,8 +111,8 @@ struct Worker {
     settler: Arc<Settler>,
     lanes: FxHashMap<PartitionId, Lane>,
     limits: Limits,
-    settled: mpsc::Receiver<anyhow::Result<Settled>>,
-    settles: mpsc::Sender<anyhow::Result<Settled>>,
+    settled: mpsc::Receiver<Result<Settled, SettleError>>,
+    settles: mpsc::Sender<Result<Settled, SettleError>>,
     waker: Arc<Waker>,
     /// Bytes of batches in flight.
     in_flight_bytes: usize,
@@ -201,10 +201,10 @@ impl Worker {
 
     fn commit(
         &mut self,
-        settled: anyhow::Result<Settled>,
+        settled: Result<Settled, SettleError>,
         source: &mut dyn Source,
     ) -> Result<(), SourceError> {
-        let settled = settled.map_err(|error| SourceError::Fatal(format!("{error:#}")))?;
+        let settled = settled.map_err(|error| SourceError::Fatal(error.to_string()))?;
         let Settled { partition, range, records, bytes } = settled;
         tracing::debug!(%partition, %range, records, "stored");
         self.in_flight_bytes -= bytes;

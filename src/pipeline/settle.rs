@@ -14,7 +14,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use bumpalo::Bump;
 use bytes::Bytes;
@@ -26,7 +25,7 @@ use crate::event::{Fate, OffsetRange, PartitionId, Position, id};
 use crate::schema::Normaliser;
 use crate::source::Assignment;
 use crate::telemetry::{Health, Metrics};
-use crate::warehouse::block::{EventBlock, QuarantineBlock};
+use crate::warehouse::block::{BlockError, EventBlock, QuarantineBlock};
 use crate::warehouse::{Table, Token, Warehouse};
 
 /// The part of readiness that inserts stand for.
@@ -81,9 +80,10 @@ struct Columns {
 
 impl Settler {
     /// Store a batch.
-    pub async fn settle(self: Arc<Self>, job: Job) -> anyhow::Result<Settled> {
+    pub async fn settle(self: Arc<Self>, job: Job) -> Result<Settled, SettleError> {
         let timer = self.metrics.batch_seconds.start_timer();
-        let permit = self.permits.acquire().await.context("the pipeline is closed")?;
+        // INVARIANT: the semaphore lives as long as this and is never closed.
+        let permit = self.permits.acquire().await;
         let Job { assignment, normaliser, batch, range, closed_by } = job;
         let settled = Settled {
             partition: assignment.partition.clone(),
@@ -98,8 +98,8 @@ impl Settler {
             // The batch is dropped in there: its bytes live on only in the columns.
             tokio::task::spawn_blocking(move || columns(&batch, &normaliser, &assignment))
                 .await
-                .context("normalising a batch")?
-                .with_context(|| format!("columns of {token}"))?
+                .map_err(|_| SettleError::Panicked(token.clone()))?
+                .map_err(|error| SettleError::Columns(token.clone(), error))?
         };
         if let Some(block) = columns.events {
             self.insert(Table::Events, &token, block).await;
@@ -143,7 +143,7 @@ fn columns(
     batch: &Batch,
     normaliser: &Normaliser,
     assignment: &Assignment,
-) -> anyhow::Result<Columns> {
+) -> Result<Columns, BlockError> {
     let mut events = EventBlock::default();
     let mut rejections = QuarantineBlock::default();
     let mut quarantined = BTreeMap::new();
@@ -188,3 +188,14 @@ fn columns(
 
 /// 2262-01-01 in microseconds: the last year ClickHouse holds in 64-bit nanoseconds.
 const MAX_MICROS: i64 = 9_214_646_400_000_000;
+
+/// A batch that cannot become rows: a defect of ours, which must end the run rather than skip it.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    /// Normalising panicked.
+    #[error("normalising {0} panicked; the log has the place")]
+    Panicked(Token),
+    /// The rows do not fit.
+    #[error("{0}: {1}; lower pipeline.batch_records")]
+    Columns(Token, BlockError),
+}

@@ -112,7 +112,7 @@ impl EventBlock {
         id: Uuid,
         position: &Position<'_>,
         received_at: Micros,
-    ) -> Result<(), ArrowError> {
+    ) -> Result<(), BlockError> {
         self.id.append_value(id.as_bytes())?;
         self.mapping_version.append_value(event.mapping_version);
         self.occurred_at.append_value(event.occurred_at);
@@ -170,7 +170,7 @@ impl EventBlock {
     }
 
     /// The bytes to send.
-    pub fn encode(mut self) -> Result<Bytes, ArrowError> {
+    pub fn encode(mut self) -> Result<Bytes, BlockError> {
         let mut columns: Vec<(&str, ArrayRef)> = vec![
             ("id", Arc::new(self.id.finish())),
             ("mapping_version", Arc::new(self.mapping_version.finish())),
@@ -233,7 +233,7 @@ impl QuarantineBlock {
         headers: Headers<'_>,
         position: &Position<'_>,
         received_at: Micros,
-    ) -> Result<(), ArrowError> {
+    ) -> Result<(), BlockError> {
         self.received_at.append_value(received_at);
         self.reason.append(rejection.reason.code())?;
         self.sentence.append_value(&rejection.sentence);
@@ -249,7 +249,7 @@ impl QuarantineBlock {
     }
 
     /// The bytes to send.
-    pub fn encode(mut self) -> Result<Bytes, ArrowError> {
+    pub fn encode(mut self) -> Result<Bytes, BlockError> {
         let mut columns: Vec<(&str, ArrayRef)> = vec![
             ("received_at", Arc::new(self.received_at.finish())),
             ("reason", Arc::new(self.reason.finish())),
@@ -276,7 +276,7 @@ struct PositionColumns {
 }
 
 impl PositionColumns {
-    fn push(&mut self, position: &Position<'_>) -> Result<(), ArrowError> {
+    fn push(&mut self, position: &Position<'_>) -> Result<(), BlockError> {
         self.cluster.append(position.cluster)?;
         self.topic.append(position.topic)?;
         self.incarnation.append(position.incarnation)?;
@@ -307,12 +307,12 @@ fn texts() -> Texts {
 fn push_texts<'t>(
     column: &mut Texts,
     pairs: impl Iterator<Item = (&'t str, &'t str)>,
-) -> Result<(), ArrowError> {
+) -> Result<(), BlockError> {
     for (name, value) in pairs {
         column.keys().append_value(name);
         column.values().append_value(value);
     }
-    column.append(true)
+    Ok(column.append(true)?)
 }
 
 fn push_targets(column: &mut ListBuilder<StructBuilder>, targets: &[Target<'_>]) {
@@ -329,7 +329,7 @@ fn push_targets(column: &mut ListBuilder<StructBuilder>, targets: &[Target<'_>])
     column.append(true);
 }
 
-fn stream(columns: Vec<(&str, ArrayRef)>) -> Result<Bytes, ArrowError> {
+fn stream(columns: Vec<(&str, ArrayRef)>) -> Result<Bytes, BlockError> {
     let bytes: usize = columns.iter().map(|(_, column)| column.get_buffer_memory_size()).sum();
     let batch = RecordBatch::try_from_iter(columns)?;
     let mut writer =
@@ -338,3 +338,8 @@ fn stream(columns: Vec<(&str, ArrayRef)>) -> Result<Bytes, ArrowError> {
     writer.finish()?;
     Ok(writer.into_inner()?.into())
 }
+
+/// Rows that do not fit Arrow's columns, such as more than 2 GiB of text in one of them.
+#[derive(Debug, thiserror::Error)]
+#[error("columns: {0}")]
+pub struct BlockError(#[from] ArrowError);
