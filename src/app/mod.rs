@@ -102,7 +102,10 @@ impl Service {
         };
         let listener = TcpListener::bind(&config.api.listen)
             .await
-            .with_context(|| format!("listening on {} (api.listen)", config.api.listen))?;
+            .with_context(|| {
+                let listen = &config.api.listen;
+                format!("listening on {listen}; another address goes into api.listen, or --listen for the demo")
+            })?;
         let address = listener.local_addr()?;
         let (stop_api, stopped) = oneshot::channel::<()>();
         let shutdown = async move {
