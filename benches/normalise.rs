@@ -22,7 +22,7 @@ use bumpalo::Bump;
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use trailhouse::config::Config;
-use trailhouse::demo::generate::{SCHEMAS, generate};
+use trailhouse::demo::generate::{Generated, SCHEMAS, generate};
 use trailhouse::event::{Fate, Headers, Micros, Position, RawRecord, id};
 use trailhouse::schema::{Normaliser, TopicRule, mapping::Mapping};
 
@@ -43,8 +43,8 @@ fn main() {
 struct Records {
     mapping: Mapping,
     normaliser: Normaliser,
-    /// Packed headers, the same as pairs, and the payload.
-    all: Vec<(Vec<u8>, Vec<(&'static str, String)>, Vec<u8>)>,
+    /// Packed headers, and what was generated.
+    all: Vec<(Vec<u8>, Generated)>,
     bytes: u64,
 }
 
@@ -61,10 +61,10 @@ impl Records {
                 for (name, value) in &made.headers {
                     Headers::pack(&mut packed, name, value.as_bytes());
                 }
-                (packed, made.headers, made.payload)
+                (packed, made)
             })
             .collect();
-        let bytes = all.iter().map(|(.., payload)| payload.len() as u64).sum();
+        let bytes = all.iter().map(|(_, made)| made.payload.len() as u64).sum();
         Records { mapping: catalog.get(schema).unwrap().clone(), normaliser, all, bytes }
     }
 
@@ -75,8 +75,8 @@ impl Records {
     /// Normalise every record, as a lane does: one arena, emptied after each.
     fn normalise(&self, mut each: impl FnMut(&Fate<'_>)) {
         let mut arena = Bump::new();
-        for (packed, _, payload) in &self.all {
-            let headers = Headers::packed(packed);
+        for (packed, made) in &self.all {
+            let (headers, payload) = (Headers::packed(packed), &made.payload);
             let record = RawRecord { offset: 0, timestamp: Some(AT), key: None, headers, payload };
             self.normaliser.normalise(&record, &arena, |_, fate| each(&fate));
             arena.reset();
@@ -99,7 +99,7 @@ fn a_engine(bencher: Bencher, schema: &str) {
 fn b_value(bencher: Bencher, schema: &str) {
     let records = Records::of(schema);
     records.counted(bencher).bench_local(|| {
-        for (_, headers, payload) in &records.all {
+        for (_, Generated { headers, payload, .. }) in &records.all {
             let text = str::from_utf8(payload).unwrap();
             let mut value = serde_json::from_str(text).unwrap();
             reference::unwrap(&records.mapping, &mut value);
@@ -133,8 +133,8 @@ fn c_id_and_digest(bencher: Bencher, schema: &str) {
     // Events borrow from their arena: one that lives as long as they do.
     let arena = Bump::new();
     let mut events = Vec::new();
-    for (packed, _, payload) in &records.all {
-        let headers = Headers::packed(packed);
+    for (packed, made) in &records.all {
+        let (headers, payload) = (Headers::packed(packed), &made.payload);
         let record = RawRecord { offset: 0, timestamp: Some(AT), key: None, headers, payload };
         records.normaliser.normalise(&record, &arena, |_, fate| match fate {
             Fate::Event(event) => events.push(event),

@@ -36,7 +36,8 @@ pub struct Schema {
     pub version: u16,
     /// Where a record of it may carry many events.
     pub each: Vec<Slot>,
-    pub fields: Vec<(Field, Op)>,
+    /// The rule of each field, at the field's number.
+    fields: Vec<Option<Op>>,
     pub required: Vec<Field>,
     pub targets: Vec<TargetPlan>,
     pub attributes: Vec<(String, Op)>,
@@ -75,12 +76,16 @@ impl Schema {
                 trie.mark(segments).unwrap = true;
             }
         }
+        let mut fields: Vec<Option<Op>> = Field::ALL.iter().map(|_| None).collect();
+        for (field, rule) in &mapping.fields {
+            fields[*field as usize] = Some(Op::compile(rule, trie));
+        }
         let each = mapping.each.iter().filter_map(|path| array(path, trie)).collect();
         Schema {
             name: mapping.name.clone(),
             version: mapping.version,
             each,
-            fields: mapping.fields.iter().map(|(f, rule)| (*f, Op::compile(rule, trie))).collect(),
+            fields,
             required: mapping.required.clone(),
             targets: mapping.targets.iter().map(|rule| TargetPlan::compile(rule, trie)).collect(),
             attributes: mapping
@@ -94,8 +99,7 @@ impl Schema {
 
     /// The rule of a field.
     pub fn field(&self, wanted: Field) -> Option<&Op> {
-        let at = self.fields.binary_search_by_key(&wanted, |(field, _)| *field).ok()?;
-        Some(&self.fields[at].1)
+        self.fields[wanted as usize].as_ref()
     }
 }
 

@@ -11,25 +11,32 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// `CreateOrder`, `create_order`, `create-order`, `create.order`, `create order`: two words each.
 /// A run of capitals is one word (`createSSOProvider`: create, SSO, Provider).
-pub fn words(text: &str) -> Vec<&str> {
-    let mut found = Vec::new();
-    for run in text.split(|c: char| !c.is_alphanumeric()).filter(|run| !run.is_empty()) {
-        let chars: Vec<(usize, char)> = run.char_indices().collect();
-        let mut start = 0;
-        for at in 1..chars.len() {
-            let (place, c) = chars[at];
-            let begins = c.is_uppercase() && !chars[at - 1].1.is_uppercase();
-            let ends_capitals = c.is_uppercase()
-                && chars[at - 1].1.is_uppercase()
-                && chars.get(at + 1).is_some_and(|(_, next)| next.is_lowercase());
-            if begins || ends_capitals {
-                found.push(&run[start..place]);
-                start = place;
-            }
+pub fn words(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        rest = rest.trim_start_matches(|c: char| !c.is_alphanumeric());
+        if rest.is_empty() {
+            return None;
         }
-        found.push(&run[start..]);
+        let (word, tail) = rest.split_at(end_of_word(rest));
+        rest = tail;
+        Some(word)
+    })
+}
+
+/// Where the word ends that a text begins with.
+fn end_of_word(text: &str) -> usize {
+    let mut chars = text.char_indices().peekable();
+    let mut in_capitals = false;
+    while let Some((at, c)) = chars.next() {
+        let small_follows = chars.peek().is_some_and(|(_, next)| next.is_lowercase());
+        let begins = c.is_uppercase() && (!in_capitals || small_follows);
+        if !c.is_alphanumeric() || (begins && at > 0) {
+            return at;
+        }
+        in_capitals = c.is_uppercase();
     }
-    found
+    text.len()
 }
 
 /// The first address of a list, or one with a port.
@@ -69,7 +76,7 @@ mod tests {
             ("", &[]),
         ];
         for (text, expected) in table {
-            assert_eq!(words(text), expected, "{text}");
+            assert_eq!(words(text).collect::<Vec<_>>(), expected, "{text}");
         }
     }
 

@@ -35,8 +35,9 @@ pub struct Trie {
 /// What a plan wants of the value at a node.
 #[derive(Debug, Default)]
 pub struct Node {
-    /// Sorted by hash.
     children: Vec<(u64, Box<str>, NodeId)>,
+    /// The bit of each child's hash: most keys of a record have no node, and go no further.
+    bits: u64,
     /// Where its value goes.
     pub slot: Option<Slot>,
     /// Keep the JSON text of an object or array.
@@ -89,9 +90,9 @@ impl Trie {
                 None => {
                     let child = self.nodes.len() as NodeId;
                     self.nodes.push(Node::default());
-                    let children = &mut self.nodes[at as usize].children;
-                    let place = children.partition_point(|(other, ..)| *other < hash);
-                    children.insert(place, (hash, segment.as_str().into(), child));
+                    let parent = &mut self.nodes[at as usize];
+                    parent.children.push((hash, segment.as_str().into(), child));
+                    parent.bits |= bit(hash);
                     child
                 }
             };
@@ -101,18 +102,12 @@ impl Trie {
 
     /// A node's child of a key.
     pub fn child(&self, node: NodeId, hash: u64, key: &str) -> Option<NodeId> {
-        let children = &self.nodes[node as usize].children;
-        let mut at = children.partition_point(|(other, ..)| *other < hash);
-        while let Some((other, name, child)) = children.get(at) {
-            if *other != hash {
-                return None;
-            }
-            if **name == *key {
-                return Some(*child);
-            }
-            at += 1;
+        let parent = &self.nodes[node as usize];
+        if parent.bits & bit(hash) == 0 {
+            return None;
         }
-        None
+        let named = |(other, name, _): &&(u64, Box<str>, _)| *other == hash && **name == *key;
+        parent.children.iter().find(named).map(|(.., child)| *child)
     }
 
     /// What is wanted at a node.
@@ -129,6 +124,11 @@ impl Trie {
     pub fn path(&self, slot: Slot) -> &str {
         &self.paths[slot as usize]
     }
+}
+
+/// One of 64 bits.
+fn bit(hash: u64) -> u64 {
+    1 << (hash & 63)
 }
 
 /// The hash of a key, for children and for finding duplicates.

@@ -34,6 +34,9 @@ use crate::event::Reason;
 /// How deep objects and arrays may nest.
 pub const MAX_DEPTH: usize = 100;
 
+/// Room that most records need for leftovers, levels and open keys; an arena cannot grow in place.
+const LIKELY: usize = 32;
+
 /// What was found at a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Leaf<'a> {
@@ -83,9 +86,10 @@ pub fn walk<'a>(
             mode,
             keep_rest,
             leaves: bumpalo::vec![in arena; Leaf::Absent; trie.slots()],
-            rest: BumpVec::new_in(arena),
-            path: BumpVec::new_in(arena),
-            seen: BumpVec::new_in(arena),
+            rest: BumpVec::with_capacity_in(LIKELY, arena),
+            path: BumpVec::with_capacity_in(LIKELY, arena),
+            printed: String::new(),
+            seen: BumpVec::with_capacity_in(LIKELY, arena),
             depth: 0,
             fault: None,
         };
@@ -136,6 +140,8 @@ struct Pass<'t, 'a> {
     leaves: BumpVec<'a, Leaf<'a>>,
     rest: BumpVec<'a, (&'a str, &'a str)>,
     path: BumpVec<'a, Segment<'a>>,
+    /// Where a path is printed before it goes to the arena.
+    printed: String,
     /// The keys of the objects that are open, each with its hash; an object's begin at its start.
     seen: BumpVec<'a, (u64, &'a str)>,
     depth: usize,
@@ -276,25 +282,25 @@ impl<'a> Pass<'_, 'a> {
         Ok(())
     }
 
-    fn printed_path(&self) -> &'a str {
+    fn printed_path(&mut self) -> &'a str {
         if let [Segment::Key(key)] = self.path[..]
             && !needs_quotes(key)
         {
             return key;
         }
-        let mut printed = String::new();
+        self.printed.clear();
         for segment in &self.path {
             match segment {
-                Segment::Printed(text) => printed.push_str(text),
-                Segment::Key(key) => push_segment(&mut printed, key),
+                Segment::Printed(text) => self.printed.push_str(text),
+                Segment::Key(key) => push_segment(&mut self.printed, key),
                 Segment::Index(index) => {
-                    let dot = if printed.is_empty() { "" } else { "." };
+                    let dot = if self.printed.is_empty() { "" } else { "." };
                     // INVARIANT: writing to a String cannot fail.
-                    let _ = write!(printed, "{dot}{index}");
+                    let _ = write!(self.printed, "{dot}{index}");
                 }
             }
         }
-        self.arena.alloc_str(&printed)
+        self.arena.alloc_str(&self.printed)
     }
 
     fn fail<E: serde::de::Error>(&mut self, fault: Fault) -> E {

@@ -258,11 +258,11 @@ fn a_time_that_cannot_be_or_cannot_be_read_is_not_invented() {
             ("{\"a\":1}", "wrong_type"),
         ],
     );
-    for (time, kept) in [("0001-01-01T00:00:00Z", true), ("9999-12-31T23:59:59Z", true)] {
+    for time in ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"] {
         let event = one("cockpit", cockpit.replace("VALUE", &format!("\"{time}\""))).unwrap();
         assert_eq!(event["occurred_at"], record, "{time}");
         assert_eq!(event["time_source"], "record");
-        assert_eq!(event.contains_key("attributes.timestamp"), kept);
+        assert_eq!(event["attributes.timestamp"], time);
     }
     // Where no time is required, one that cannot be read is the same as none.
     let pace = r#"{"service":"pay","actionName":"a","actionDate":VALUE}"#;
