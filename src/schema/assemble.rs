@@ -18,7 +18,7 @@ use super::mapping::Field;
 use super::plan::{Schema, TargetPlan};
 use super::rule::{Around, Eval, Op};
 use super::trie::{Slot, Trie};
-use super::visit::{self, Fault, Found, Leaf};
+use super::walk::{self, Fault, Found, Leaf};
 use crate::event::{Actor, AuditEvent, Micros, Origin, Outcome, Reason, Target, TimeSource, Verb};
 
 /// A day: how far after its record's timestamp an event may say it happened.
@@ -268,10 +268,10 @@ fn targets<'a>(
         }
         eval.taken.push(*slot);
         let elements: Vec<&'a RawValue> =
-            serde_json::from_str(text).map_err(|error| visit::syntax(&error))?;
+            serde_json::from_str(text).map_err(|error| walk::syntax(&error))?;
         for (at, element) in elements.into_iter().enumerate() {
             let prefix = eval.arena.alloc_str(&format!("{}.{at}", trie.path(*slot)));
-            let found = visit::walk(own, element.get(), prefix, schema.rest, eval.arena)?;
+            let found = walk::walk(own, element.get(), prefix, schema.rest, eval.arena)?;
             let taken = BumpVec::new_in(eval.arena);
             let mut inner =
                 Eval { leaves: &found.leaves, around: eval.around, arena: eval.arena, taken };
@@ -324,7 +324,7 @@ fn untaken<'a>(
             Leaf::Scalar(text, _) => attributes.push((path, text)),
             Leaf::Json(text) => {
                 let nothing = arena.alloc(Trie::new());
-                let all = visit::walk(nothing, text, path, true, arena)?.rest;
+                let all = walk::walk(nothing, text, path, true, arena)?.rest;
                 // What has a slot of its own below this one is told there.
                 let own: Vec<&str> = (0..trie.slots() as Slot)
                     .filter(|slot| matches!(found.leaf(*slot), Leaf::Scalar(..) | Leaf::Json(_)))

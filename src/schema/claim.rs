@@ -12,7 +12,7 @@
 use super::mapping::When;
 use super::rule::{Around, Op};
 use super::trie::{Slot, Trie};
-use super::visit::Leaf;
+use super::walk::Leaf;
 
 /// The compiled conditions of one mapping.
 #[derive(Debug)]

@@ -17,7 +17,7 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 use serde_json::value::RawValue;
 
-use super::visit::{Fault, syntax};
+use super::walk::{Fault, syntax};
 use crate::event::{Headers, Reason};
 
 /// Array in CloudEvents in wrapper, and no further.

@@ -24,7 +24,7 @@ mod rule;
 mod text;
 pub mod time;
 mod trie;
-mod visit;
+mod walk;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -32,7 +32,7 @@ use std::sync::Arc;
 use self::mapping::Mapping;
 pub use self::normalise::{Normaliser, TopicRule};
 use self::plan::Plan;
-pub use self::visit::MAX_DEPTH;
+pub use self::walk::MAX_DEPTH;
 use crate::problem::Problem;
 
 /// Every mapping there is.

@@ -20,7 +20,7 @@ use super::claim::{self, Claimed};
 use super::envelope::{self, MAX_NESTING};
 use super::plan::{Plan, Schema};
 use super::rule::Around;
-use super::visit::{self, Fault, Found, Leaf};
+use super::walk::{self, Fault, Found, Leaf};
 use crate::event::{AuditEvent, Fate, RawRecord, Reason, Rejection};
 
 /// Headers that are kept with the event: what a write endpoint fills in, and the trace context.
@@ -138,7 +138,7 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
                 // A scalar, or no JSON at all: the parser knows which.
                 let json = serde_json::from_str::<serde::de::IgnoredAny>(text);
                 let fault = match json {
-                    Err(error) => visit::syntax(&error),
+                    Err(error) => walk::syntax(&error),
                     Ok(_) => Fault {
                         reason: Reason::NotAnObject,
                         sentence: "a JSON scalar, where an event is an object".to_owned(),
@@ -168,7 +168,7 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
 
     fn open_object(&mut self, text: &'a str, place: Place<'a>) {
         let plan = &self.normaliser.plan;
-        let found = match visit::walk(&plan.trie, text, "", plan.keep_rest, self.arena) {
+        let found = match walk::walk(&plan.trie, text, "", plan.keep_rest, self.arena) {
             Ok(found) => found,
             Err(fault) => return self.reject(fault, "", place.raw.as_bytes()),
         };

@@ -21,7 +21,7 @@ use super::path::Path;
 use super::text::{first_address, mapped, words};
 use super::time;
 use super::trie::{Slot, Trie};
-use super::visit::Leaf;
+use super::walk::Leaf;
 use crate::event::{Headers, Micros};
 
 /// A compiled rule.

@@ -18,17 +18,19 @@
 //!
 //! Deliberately unknown here: rules, mappings, events.
 
+mod visit;
+
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
 use bumpalo::Bump;
-use bumpalo::collections::{String as BumpString, Vec as BumpVec};
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::value::RawValue;
+use bumpalo::collections::Vec as BumpVec;
+use serde::de::Deserializer as _;
 
+use self::visit::Here;
 use super::path::{needs_quotes, push_segment};
-use super::trie::{NodeId, ROOT, Slot, Trie, hash};
+use super::trie::{NodeId, ROOT, Slot, Trie};
 use crate::event::Reason;
 
 /// How deep objects and arrays may nest.
@@ -60,6 +62,13 @@ pub struct Found<'a> {
     pub leaves: BumpVec<'a, Leaf<'a>>,
     /// Every scalar that has no slot, by path, in the order of the text.
     pub rest: BumpVec<'a, (&'a str, &'a str)>,
+}
+
+impl<'a> Found<'a> {
+    /// What was found at a slot.
+    pub fn leaf(&self, slot: Slot) -> Leaf<'a> {
+        self.leaves[slot as usize]
+    }
 }
 
 /// Why a text cannot be walked.
@@ -307,161 +316,5 @@ impl<'a> Pass<'_, 'a> {
         let error = E::custom(&fault.sentence);
         self.fault = Some(fault);
         error
-    }
-}
-
-/// A value that is about to be read, at a node of the trie or outside it.
-struct Here<'p, 't, 'a> {
-    pass: &'p mut Pass<'t, 'a>,
-    node: Option<NodeId>,
-}
-
-impl<'a> DeserializeSeed<'a> for Here<'_, '_, 'a> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'a>>(self, json: D) -> Result<(), D::Error> {
-        let wanted = self.node.map(|node| self.pass.trie.node(node));
-        let as_text = wanted.is_some_and(|node| {
-            node.unwrap || node.json || node.each || (node.slot.is_some() && !node.has_children())
-        });
-        if as_text || self.pass.mode == Mode::Exact {
-            let raw: &'a RawValue = serde::Deserialize::deserialize(json)?;
-            self.pass.raw(raw.get(), self.node).map_err(D::Error::custom)
-        } else {
-            json.deserialize_any(self)
-        }
-    }
-}
-
-impl<'a> Visitor<'a> for Here<'_, '_, 'a> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
-        let text = if value { "true" } else { "false" };
-        self.pass.scalar(text, text, self.node);
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
-        let text = number(self.pass.arena, value);
-        self.pass.scalar(text, text, self.node);
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        let text = number(self.pass.arena, value);
-        self.pass.scalar(text, text, self.node);
-        Ok(())
-    }
-
-    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<(), E> {
-        // Where nobody wants the number, its digits do not matter.
-        let wanted = self.node.is_some_and(|node| self.pass.trie.node(node).slot.is_some());
-        if wanted || self.pass.keep_rest {
-            return Err(E::custom("a number to be taken as text"));
-        }
-        Ok(())
-    }
-
-    fn visit_borrowed_str<E>(self, value: &'a str) -> Result<(), E> {
-        self.pass.scalar(value, "", self.node);
-        Ok(())
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<(), E> {
-        let value = self.pass.arena.alloc_str(value);
-        self.pass.scalar(value, "", self.node);
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        self.pass.null(self.node);
-        Ok(())
-    }
-
-    fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<(), M::Error> {
-        let Here { pass, node } = self;
-        pass.enter().map_err(|fault| pass.fail::<M::Error>(fault))?;
-        pass.container(node);
-        let start = pass.seen.len();
-        let mut many = None;
-        while let Some(key) = map.next_key_seed(Key(pass.arena))? {
-            let hash = hash(key);
-            pass.first_time(start, &mut many, hash, key)
-                .map_err(|fault| pass.fail::<M::Error>(fault))?;
-            let child = node.and_then(|node| pass.trie.child(node, hash, key));
-            pass.path.push(Segment::Key(key));
-            map.next_value_seed(Here { pass, node: child })?;
-            pass.path.pop();
-        }
-        pass.seen.truncate(start);
-        pass.depth -= 1;
-        Ok(())
-    }
-
-    fn visit_seq<S: SeqAccess<'a>>(self, mut seq: S) -> Result<(), S::Error> {
-        let Here { pass, node } = self;
-        pass.enter().map_err(|fault| pass.fail::<S::Error>(fault))?;
-        pass.container(node);
-        let node = node.filter(|node| pass.trie.node(*node).has_children());
-        for index in 0.. {
-            let child = node.and_then(|node| {
-                let key = index.to_string();
-                pass.trie.child(node, hash(&key), &key)
-            });
-            pass.path.push(Segment::Index(index));
-            let more = seq.next_element_seed(Here { pass, node: child })?.is_some();
-            pass.path.pop();
-            if !more {
-                break;
-            }
-        }
-        pass.depth -= 1;
-        Ok(())
-    }
-}
-
-/// A key, borrowed where it has no escapes.
-struct Key<'a>(&'a Bump);
-
-impl<'a> DeserializeSeed<'a> for Key<'a> {
-    type Value = &'a str;
-
-    fn deserialize<D: Deserializer<'a>>(self, json: D) -> Result<&'a str, D::Error> {
-        json.deserialize_str(self)
-    }
-}
-
-impl<'a> Visitor<'a> for Key<'a> {
-    type Value = &'a str;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_borrowed_str<E>(self, key: &'a str) -> Result<&'a str, E> {
-        Ok(key)
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<&'a str, E> {
-        Ok(self.0.alloc_str(key))
-    }
-}
-
-fn number(arena: &Bump, value: impl fmt::Display) -> &str {
-    let mut text = BumpString::new_in(arena);
-    // INVARIANT: writing to an arena's string cannot fail.
-    let _ = write!(text, "{value}");
-    text.into_bump_str()
-}
-
-impl<'a> Found<'a> {
-    /// What was found at a slot.
-    pub fn leaf(&self, slot: Slot) -> Leaf<'a> {
-        self.leaves[slot as usize]
     }
 }
