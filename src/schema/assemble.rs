@@ -12,8 +12,8 @@
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
-use serde_json::value::RawValue;
 
+use super::envelope;
 use super::mapping::Field;
 use super::plan::{Schema, TargetPlan};
 use super::rule::{Around, Eval, Op};
@@ -267,11 +267,9 @@ fn targets<'a>(
             continue;
         }
         eval.taken.push(*slot);
-        let elements: Vec<&'a RawValue> =
-            serde_json::from_str(text).map_err(|error| walk::syntax(&error))?;
-        for (at, element) in elements.into_iter().enumerate() {
+        for (at, element) in envelope::elements(text)?.into_iter().enumerate() {
             let prefix = eval.arena.alloc_str(&format!("{}.{at}", trie.path(*slot)));
-            let found = walk::walk(own, element.get(), prefix, schema.rest, eval.arena)?;
+            let found = walk::walk(own, element, prefix, schema.rest, eval.arena)?;
             let taken = BumpVec::new_in(eval.arena);
             let mut inner =
                 Eval { leaves: &found.leaves, around: eval.around, arena: eval.arena, taken };

@@ -154,6 +154,15 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
             Ok(_) if place.nesting == MAX_NESTING => {
                 Err(envelope::bad("envelopes nested more than three deep"))
             }
+            Ok(elements) if self.repeated_bytes(&place) * elements.len() > self.most_repeated() => {
+                let sentence = "what stands around its events would be kept with each of them, and \
+                                take many times the record's size";
+                Err(Fault { reason: Reason::TooLarge, sentence: sentence.to_owned() })
+            }
+            Ok(elements) if elements.is_empty() => {
+                let sentence = "an array of events that holds none".to_owned();
+                Err(Fault { reason: Reason::Empty, sentence })
+            }
             elements => elements,
         };
         match elements {
@@ -164,6 +173,17 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
                 }
             }
         }
+    }
+
+    /// Bytes that every element's event would carry of what stands around it.
+    fn repeated_bytes(&self, place: &Place<'a>) -> usize {
+        let around = place.around.cloud_event.iter().chain(place.wrapper_rest);
+        around.map(|(name, value)| name.len() + value.len()).sum()
+    }
+
+    /// What all elements together may carry so.
+    fn most_repeated(&self) -> usize {
+        64 * 1024 + 16 * self.record.payload.len()
     }
 
     fn open_object(&mut self, text: &'a str, place: Place<'a>) {

@@ -85,20 +85,27 @@ async fn a_second_start_goes_on_where_the_first_stopped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_move_between_workers_without_loss_or_repeat() {
-    let topic = unique("moving");
-    let loaded = loaded(&[(&topic, "okta_system")]).await;
+    // Three topics of two partitions: three partitions are revoked at once.
+    let topics = ["a", "b", "c"].map(|name| unique(&format!("moving_{name}")));
+    let named = topics.each_ref().map(|topic| (topic.as_str(), "okta_system"));
+    let loaded = loaded(&named).await;
+    let produce_all = async || {
+        for topic in &topics {
+            produce(topic, generated("okta_system", 200)).await;
+        }
+    };
     let one = serve(&loaded).await;
-    produce(&topic, generated("okta_system", 500)).await;
+    produce_all().await;
     let two = serve(&loaded).await;
-    until(async || two.metrics.partitions.get() == 1 && one.metrics.partitions.get() == 1).await;
-    produce(&topic, generated("okta_system", 500)).await;
+    until(async || two.metrics.partitions.get() == 3 && one.metrics.partitions.get() == 3).await;
+    produce_all().await;
     one.stop().await.unwrap();
-    produce(&topic, generated("okta_system", 500)).await;
-    until(async || two.metrics.partitions.get() == 2).await;
+    produce_all().await;
+    until(async || two.metrics.partitions.get() == 6).await;
     let stored = until_stored(&loaded).await;
     two.stop().await.unwrap();
-    assert_eq!((stored.records, stored.duplicated), (1_500, 0));
-    assert_eq!(in_kafka(&loaded).await, 1_500);
+    assert_eq!((stored.records, stored.duplicated), (1_800, 0));
+    assert_eq!(in_kafka(&loaded).await, 1_800);
 }
 
 #[tokio::test(flavor = "multi_thread")]

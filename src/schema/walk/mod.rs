@@ -39,6 +39,11 @@ pub const MAX_DEPTH: usize = 100;
 /// Room that most records need for leftovers, levels and open keys; an arena cannot grow in place.
 const LIKELY: usize = 32;
 
+/// What the paths of one text's leftovers may take, beyond which a small record could fill the
+/// memory: this for every record, and so many bytes for each of the text's own.
+const PATH_BYTES: usize = 4096;
+const PATH_BYTES_A_BYTE: usize = 16;
+
 /// What was found at a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Leaf<'a> {
@@ -98,6 +103,7 @@ pub fn walk<'a>(
             rest: BumpVec::with_capacity_in(LIKELY, arena),
             path: BumpVec::with_capacity_in(LIKELY, arena),
             printed: String::new(),
+            path_room: PATH_BYTES + PATH_BYTES_A_BYTE * text.len(),
             seen: BumpVec::with_capacity_in(LIKELY, arena),
             depth: 0,
             fault: None,
@@ -151,6 +157,8 @@ struct Pass<'t, 'a> {
     path: BumpVec<'a, Segment<'a>>,
     /// Where a path is printed before it goes to the arena.
     printed: String,
+    /// What the paths of leftovers may still take, bytes.
+    path_room: usize,
     /// The keys of the objects that are open, each with its hash; an object's begin at its start.
     seen: BumpVec<'a, (u64, &'a str)>,
     depth: usize,
@@ -182,10 +190,7 @@ impl<'a> Pass<'_, 'a> {
                 self.null(node);
                 Ok(())
             }
-            _ => {
-                self.scalar(text, text, node);
-                Ok(())
-            }
+            _ => self.scalar(text, text, node),
         }
     }
 
@@ -228,19 +233,29 @@ impl<'a> Pass<'_, 'a> {
         {
             return self.text(content, node);
         }
-        self.scalar(content, text, node);
-        Ok(())
+        self.scalar(content, text, node)
     }
 
-    fn scalar(&mut self, content: &'a str, text: &'a str, node: Option<NodeId>) {
+    fn scalar<E: serde::de::Error>(
+        &mut self,
+        content: &'a str,
+        text: &'a str,
+        node: Option<NodeId>,
+    ) -> Result<(), E> {
         match node.and_then(|node| self.trie.node(node).slot) {
             Some(slot) => self.leaves[slot as usize] = Leaf::Scalar(content, text),
             None if self.keep_rest => {
                 let name = self.printed_path();
+                let Some(room) = self.path_room.checked_sub(name.len()) else {
+                    let sentence = "the paths of its values take many times what they say".into();
+                    return Err(self.fail(Fault { reason: Reason::TooLarge, sentence }));
+                };
+                self.path_room = room;
                 self.rest.push((name, content));
             }
             None => {}
         }
+        Ok(())
     }
 
     fn null(&mut self, node: Option<NodeId>) {
@@ -281,7 +296,8 @@ impl<'a> Pass<'_, 'a> {
         };
         if repeated {
             self.path.push(Segment::Key(key));
-            let sentence = format!("the key `{}` stands twice in one object", self.printed_path());
+            let path: String = self.printed_path().chars().take(200).collect();
+            let sentence = format!("the key `{path}` stands twice in one object");
             return Err(Fault { reason: Reason::DuplicateKey, sentence });
         }
         self.seen.push((hash, key));

@@ -48,22 +48,19 @@ impl<'a> Visitor<'a> for Here<'_, '_, 'a> {
         f.write_str("a JSON value")
     }
 
-    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
+    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<(), E> {
         let text = if value { "true" } else { "false" };
-        self.pass.scalar(text, text, self.node);
-        Ok(())
+        self.pass.scalar(text, text, self.node)
     }
 
-    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<(), E> {
         let text = number(self.pass.arena, value);
-        self.pass.scalar(text, text, self.node);
-        Ok(())
+        self.pass.scalar(text, text, self.node)
     }
 
-    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<(), E> {
         let text = number(self.pass.arena, value);
-        self.pass.scalar(text, text, self.node);
-        Ok(())
+        self.pass.scalar(text, text, self.node)
     }
 
     fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<(), E> {
@@ -75,15 +72,13 @@ impl<'a> Visitor<'a> for Here<'_, '_, 'a> {
         Ok(())
     }
 
-    fn visit_borrowed_str<E>(self, value: &'a str) -> Result<(), E> {
-        self.pass.scalar(value, "", self.node);
-        Ok(())
+    fn visit_borrowed_str<E: serde::de::Error>(self, value: &'a str) -> Result<(), E> {
+        self.pass.scalar(value, "", self.node)
     }
 
-    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<(), E> {
         let value = self.pass.arena.alloc_str(value);
-        self.pass.scalar(value, "", self.node);
-        Ok(())
+        self.pass.scalar(value, "", self.node)
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {

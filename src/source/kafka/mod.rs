@@ -44,6 +44,8 @@ pub struct KafkaSource {
     cluster: Arc<str>,
     topic_ids: bool,
     lanes: Vec<Lane>,
+    /// Partitions being revoked: given up together, when the last of them is released.
+    revoking: Vec<PartitionId>,
     /// Scratch for packing a record's headers.
     headers: Vec<u8>,
     waker: Arc<Waker>,
@@ -77,6 +79,7 @@ impl KafkaSource {
             cluster: cluster.into(),
             topic_ids: config.topic_ids,
             lanes: Vec::new(),
+            revoking: Vec::new(),
             headers: Vec::new(),
             waker,
         })
@@ -92,10 +95,9 @@ impl KafkaSource {
                         tracing::info!(%partition, "revoked: draining");
                         intake.revoked(partition);
                     }
-                    // An empty revocation still has to be answered.
-                    if partitions.is_empty() {
-                        self.unassign(None)?;
-                    }
+                    self.revoking.extend(partitions);
+                    // One that has no lane, or an empty revocation, has nothing to wait for.
+                    self.give_up_released()?;
                 }
             }
         }
@@ -180,17 +182,21 @@ impl KafkaSource {
         })
     }
 
-    /// Give up one partition, or answer an empty revocation.
-    fn unassign(&mut self, partition: Option<&PartitionId>) -> Result<(), SourceError> {
+    /// Answer a revocation once every lane of it is released. One call for all of them: the group
+    /// goes on to its next assignment after it.
+    fn give_up_released(&mut self) -> Result<(), SourceError> {
+        let is_open =
+            |partition: &PartitionId| self.lanes.iter().any(|lane| lane.partition == *partition);
+        if self.revoking.iter().any(is_open) {
+            return Ok(());
+        }
         let mut list = TopicPartitionList::new();
-        if let Some(partition) = partition {
+        for partition in self.revoking.drain(..) {
             list.add_partition(&partition.topic, partition.partition);
         }
         let unassigned = match self.consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => self.consumer.incremental_unassign(&list),
-            // Eager revokes everything at once: it ends with the last lane.
-            _ if self.lanes.is_empty() => self.consumer.unassign(),
-            _ => Ok(()),
+            _ => self.consumer.unassign(),
         };
         unassigned.map_err(|error| unavailable("unassigning", &error))
     }
@@ -268,7 +274,7 @@ impl Source for KafkaSource {
         if let Err(error) = self.commit_now(&[&lane]) {
             tracing::warn!(%partition, %error, "the last commit before giving up failed");
         }
-        self.unassign(Some(partition))
+        self.give_up_released()
     }
 
     fn close(&mut self) -> Result<(), SourceError> {

@@ -460,3 +460,34 @@ fn envelopes_in_envelopes_are_opened_three_deep_and_no_deeper() {
     assert_eq!(one("pace", event(event(event(event(body.clone()))))), Err("bad_envelope"));
     assert_eq!(one("pace", event(event(nested(2)))), Err("bad_envelope"));
 }
+
+#[test]
+fn a_small_record_cannot_fill_the_memory() {
+    // A long key above a million values: their paths would take a terabyte.
+    let values = vec!["1"; 200_000].join(",");
+    let paths = format!("{{\"action\":\"a\",\"{}\":[{values}]}}", "k".repeat(100_000));
+    // Bare braces, each an event.
+    let braces = format!("[{}]", vec!["{}"; 10_001].join(","));
+    // As many things acted on.
+    let targets = format!(
+        "{{\"uuid\":\"1\",\"published\":\"2025-06-15T15:00:00Z\",\"eventType\":\"a.b\",\"actor\":{{\"id\":\"x\"}},\"target\":{braces}}}"
+    );
+    // A wrapper's scalars, kept with each of its events.
+    let wrapper = format!(
+        "{{{},\"logs\":[{}]}}",
+        (0..2_000)
+            .map(|n| format!("\"key{n}\":\"{}\"", "v".repeat(100)))
+            .collect::<Vec<_>>()
+            .join(","),
+        vec!["{}"; 5_000].join(",")
+    );
+    for (schema, record) in [
+        ("github_audit", paths),
+        ("frontier", braces),
+        ("okta_system", targets),
+        ("frontier", wrapper),
+    ] {
+        let reason = one(schema, record).unwrap_err();
+        assert_eq!(reason, "too_large", "{schema}");
+    }
+}
