@@ -13,10 +13,9 @@ use super::AuditEvent;
 
 /// What became of a record, or of one element of it.
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "passed by value once, never stored")]
 pub enum Fate<'a> {
-    /// It is an event.
-    Event(AuditEvent<'a>),
+    /// It is an event; in the arena, for it is large and goes through several hands.
+    Event(&'a AuditEvent<'a>),
     /// It cannot be normalised; its bytes are kept with the reason.
     Quarantine(Rejection<'a>),
     /// A rule says it is not to be stored.

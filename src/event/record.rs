@@ -108,20 +108,20 @@ impl<'a> Headers<'a> {
         self.0
     }
 
-    /// The last value of a header that is UTF-8; Kafka lets a later header override an earlier.
+    /// The last value of a header, if it is UTF-8; Kafka lets a later header override an earlier.
     pub fn get(self, name: &str) -> Option<&'a str> {
-        let value = self.iter().filter(|(key, _)| *key == name).last()?.1;
+        let value = self.parts().filter(|(key, _)| *key == name.as_bytes()).last()?.1;
         str::from_utf8(value).ok()
     }
 
     /// Every header, in the record's order.
     pub fn iter(self) -> impl Iterator<Item = (&'a str, &'a [u8])> {
+        self.parts().map(|(name, value)| (str::from_utf8(name).unwrap_or_default(), value))
+    }
+
+    fn parts(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         let mut rest = self.0;
-        std::iter::from_fn(move || {
-            let name = take(&mut rest)?;
-            let value = take(&mut rest)?;
-            Some((str::from_utf8(name).unwrap_or_default(), value))
-        })
+        std::iter::from_fn(move || Some((take(&mut rest)?, take(&mut rest)?)))
     }
 }
 

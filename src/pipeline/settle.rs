@@ -164,8 +164,8 @@ fn columns(
             let pushed = match fate {
                 Fate::Event(event) => {
                     let digest = id::digest(event.raw.as_bytes());
-                    let id = id::derive(&event, &position, &digest);
-                    events.push(&event, id, &position, received_at)
+                    let id = id::derive(event, &position, &digest);
+                    events.push(event, id, &position, received_at)
                 }
                 Fate::Quarantine(why) => {
                     *quarantined.entry(why.reason.code()).or_insert(0) += 1;

@@ -46,7 +46,7 @@ pub fn assemble<'a>(
     raw: &'a str,
     setting: &Setting<'a>,
     arena: &'a Bump,
-) -> Result<AuditEvent<'a>, Fault> {
+) -> Result<&'a mut AuditEvent<'a>, Fault> {
     let taken = BumpVec::with_capacity_in(trie.slots(), arena);
     let mut eval = Eval { leaves: &found.leaves, around: setting.around, arena, taken };
     for field in &schema.required {
@@ -67,7 +67,7 @@ pub fn assemble<'a>(
         kind: text(Field::TargetType),
         name: text(Field::TargetName),
     };
-    let mut event = AuditEvent {
+    let event = arena.alloc(AuditEvent {
         source_id: text(Field::SourceId),
         tenant: setting.tenant.unwrap_or_default(),
         schema: &schema.name,
@@ -97,7 +97,7 @@ pub fn assemble<'a>(
         written_by: setting.around.headers.get("written-by").unwrap_or_default(),
         headers: &[],
         raw,
-    };
+    });
     if setting.tenant.is_none() && setting.tenant_from_body {
         event.tenant = text(Field::Tenant);
     }

@@ -116,7 +116,7 @@ fn fates(normaliser: &super::Normaliser, test: &InlineTest, headers: &[u8]) -> V
     let mut fates = Vec::new();
     normaliser.normalise(&record, &arena, |_, fate| {
         fates.push(match fate {
-            Fate::Event(event) => Ok(fields(&event)),
+            Fate::Event(event) => Ok(fields(event)),
             Fate::Quarantine(why) => Err((why.reason.code().to_owned(), why.sentence)),
             Fate::Skip { rule } => Err(("skipped".to_owned(), rule.to_owned())),
         });

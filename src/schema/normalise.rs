@@ -281,7 +281,7 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
         }
     }
 
-    fn settle_tenant(&self, mut event: AuditEvent<'a>) -> Result<AuditEvent<'a>, Fault> {
+    fn settle_tenant(&self, event: &'a mut AuditEvent<'a>) -> Result<&'a AuditEvent<'a>, Fault> {
         if event.tenant.is_empty() {
             let sentence = "no `tenant` header, no tenant for the topic, and none from the body \
                             (or `tenant_from_body` is off)";

@@ -81,7 +81,9 @@ pub fn push_segment(path: &mut String, segment: &str) {
 
 /// Whether a key can stand in a path only between quotes.
 pub fn needs_quotes(segment: &str) -> bool {
-    segment.is_empty() || segment.bytes().any(|byte| matches!(byte, b'.' | b'"' | b'\\'))
+    // Without a way out of the loop it is done many bytes at a time.
+    let special = |found, byte| found | (byte == b'.') | (byte == b'"') | (byte == b'\\');
+    segment.is_empty() || segment.bytes().fold(false, special)
 }
 
 fn joined(segments: &[String]) -> String {

@@ -53,7 +53,7 @@ fn outcomes(normaliser: &Normaliser, headers: &[(&str, &str)], payload: &[u8]) -
     normaliser.normalise(&record, &arena, |index, fate| {
         assert_eq!(index as usize, outcomes.len(), "elements are numbered in order");
         outcomes.push(match fate {
-            Fate::Event(event) => Ok(inline::fields(&event)),
+            Fate::Event(event) => Ok(inline::fields(event)),
             Fate::Quarantine(why) => Err((why.reason.code(), why.sentence)),
             Fate::Skip { rule } => Err(("skip", rule.to_owned())),
         });

@@ -102,7 +102,8 @@ pub fn walk<'a>(
             leaves: bumpalo::vec![in arena; Leaf::Absent; trie.slots()],
             rest: BumpVec::with_capacity_in(LIKELY, arena),
             path: BumpVec::with_capacity_in(LIKELY, arena),
-            printed: String::new(),
+            printed: String::with_capacity(4 * LIKELY),
+            ends: BumpVec::with_capacity_in(LIKELY, arena),
             path_room: PATH_BYTES + PATH_BYTES_A_BYTE * text.len(),
             seen: BumpVec::with_capacity_in(LIKELY, arena),
             depth: 0,
@@ -155,8 +156,10 @@ struct Pass<'t, 'a> {
     leaves: BumpVec<'a, Leaf<'a>>,
     rest: BumpVec<'a, (&'a str, &'a str)>,
     path: BumpVec<'a, Segment<'a>>,
-    /// Where a path is printed before it goes to the arena.
+    /// The path as far as it has been printed; siblings share their parents' part.
     printed: String,
+    /// Where each segment ends in it, for as many as are printed.
+    ends: BumpVec<'a, usize>,
     /// What the paths of leftovers may still take, bytes.
     path_room: usize,
     /// The keys of the objects that are open, each with its hash; an object's begin at its start.
@@ -313,8 +316,8 @@ impl<'a> Pass<'_, 'a> {
         {
             return key;
         }
-        self.printed.clear();
-        for segment in &self.path {
+        self.printed.truncate(self.ends.last().copied().unwrap_or_default());
+        for segment in &self.path[self.ends.len()..] {
             match segment {
                 Segment::Printed(text) => self.printed.push_str(text),
                 Segment::Key(key) => push_segment(&mut self.printed, key),
@@ -324,8 +327,15 @@ impl<'a> Pass<'_, 'a> {
                     let _ = write!(self.printed, "{dot}{index}");
                 }
             }
+            self.ends.push(self.printed.len());
         }
         self.arena.alloc_str(&self.printed)
+    }
+
+    /// Go back up from a key or an index.
+    fn leave(&mut self) {
+        self.path.pop();
+        self.ends.truncate(self.path.len());
     }
 
     fn fail<E: serde::de::Error>(&mut self, fault: Fault) -> E {

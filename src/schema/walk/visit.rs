@@ -99,7 +99,7 @@ impl<'a> Visitor<'a> for Here<'_, '_, 'a> {
             let child = node.and_then(|node| pass.trie.child(node, hash, key));
             pass.path.push(Segment::Key(key));
             map.next_value_seed(Here { pass, node: child })?;
-            pass.path.pop();
+            pass.leave();
         }
         pass.seen.truncate(start);
         pass.depth -= 1;
@@ -118,7 +118,7 @@ impl<'a> Visitor<'a> for Here<'_, '_, 'a> {
             });
             pass.path.push(Segment::Index(index));
             let more = seq.next_element_seed(Here { pass, node: child })?.is_some();
-            pass.path.pop();
+            pass.leave();
             if !more {
                 break;
             }
