@@ -87,16 +87,12 @@ impl Broker {
             BrokerMode::Auto => match apache_can_be_had() {
                 Ok(()) => Self::Apache(KafkaBroker::start(dir, launcher_exe)?),
                 Err(reason) => {
-                    eprintln!(
-                        "no Apache Kafka here ({reason:#})\nusing an in-process broker instead: it \
-                         is in memory, and keeps only {} MiB a partition",
-                        KEPT_BYTES >> 20
-                    );
-                    Self::InProcess(InProcessBroker::start()?)
+                    eprintln!("no Apache Kafka here ({reason:#}); using an in-process broker");
+                    in_process()?
                 }
             },
             BrokerMode::Apache => Self::Apache(KafkaBroker::start(dir, launcher_exe)?),
-            BrokerMode::InProcess => Self::InProcess(InProcessBroker::start()?),
+            BrokerMode::InProcess => in_process()?,
             BrokerMode::External(address) => Self::External(address.clone()),
         })
     }
@@ -142,6 +138,12 @@ fn apache_can_be_had() -> anyhow::Result<()> {
     fetch::java()?;
     fetch::kafka_jars(&Cache::of_user()?)?;
     Ok(())
+}
+
+fn in_process() -> anyhow::Result<Broker> {
+    let kept = KEPT_BYTES >> 20;
+    eprintln!("the in-process broker is in memory, and keeps only {kept} MiB a partition");
+    Ok(Broker::InProcess(InProcessBroker::start()?))
 }
 
 #[cfg(test)]

@@ -20,15 +20,14 @@
 
 mod visit;
 
-use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
-use serde::de::Deserializer as _;
+use serde::de::{DeserializeSeed as _, Deserializer as _};
 
-use self::visit::Here;
+use self::visit::{Here, Text};
 use super::path::{needs_quotes, push_segment};
 use super::trie::{NodeId, ROOT, Slot, Trie};
 use crate::event::Reason;
@@ -185,7 +184,7 @@ impl<'a> Pass<'_, 'a> {
                 let content = if memchr::memchr(b'\\', content.as_bytes()).is_none() {
                     content
                 } else {
-                    self.arena.alloc_str(&serde_json::from_str::<Cow<'_, str>>(text)?)
+                    Text(self.arena).deserialize(&mut serde_json::Deserializer::from_str(text))?
                 };
                 self.string(content, text, node)
             }

@@ -92,7 +92,7 @@ impl<'a> Visitor<'a> for Here<'_, '_, 'a> {
         pass.container(node);
         let start = pass.seen.len();
         let mut many = None;
-        while let Some(key) = map.next_key_seed(Key(pass.arena))? {
+        while let Some(key) = map.next_key_seed(Text(pass.arena))? {
             let hash = hash(key);
             pass.first_time(start, &mut many, hash, key)
                 .map_err(|fault| pass.fail::<M::Error>(fault))?;
@@ -128,10 +128,10 @@ impl<'a> Visitor<'a> for Here<'_, '_, 'a> {
     }
 }
 
-/// A key, borrowed where it has no escapes.
-struct Key<'a>(&'a Bump);
+/// A key or a string, borrowed where it has no escapes.
+pub struct Text<'a>(pub &'a Bump);
 
-impl<'a> DeserializeSeed<'a> for Key<'a> {
+impl<'a> DeserializeSeed<'a> for Text<'a> {
     type Value = &'a str;
 
     fn deserialize<D: Deserializer<'a>>(self, json: D) -> Result<&'a str, D::Error> {
@@ -139,19 +139,19 @@ impl<'a> DeserializeSeed<'a> for Key<'a> {
     }
 }
 
-impl<'a> Visitor<'a> for Key<'a> {
+impl<'a> Visitor<'a> for Text<'a> {
     type Value = &'a str;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
+        f.write_str("a string")
     }
 
-    fn visit_borrowed_str<E>(self, key: &'a str) -> Result<&'a str, E> {
-        Ok(key)
+    fn visit_borrowed_str<E>(self, text: &'a str) -> Result<&'a str, E> {
+        Ok(text)
     }
 
-    fn visit_str<E>(self, key: &str) -> Result<&'a str, E> {
-        Ok(self.0.alloc_str(key))
+    fn visit_str<E>(self, text: &str) -> Result<&'a str, E> {
+        Ok(self.0.alloc_str(text))
     }
 }
 
