@@ -19,7 +19,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, RebalanceP
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
-use super::super::KafkaConfig;
+use super::super::{KafkaConfig, SourceError};
 use crate::event::PartitionId;
 
 /// The client's properties.
@@ -112,4 +112,31 @@ impl ConsumerContext for Context {
             tracing::warn!(%error, "a commit failed; the next one repeats it");
         }
     }
+}
+
+/// Errors librdkafka mends by itself are told once; the others end the source.
+pub fn report(error: &KafkaError) -> Result<(), SourceError> {
+    match error {
+        KafkaError::MessageConsumptionFatal(code) => {
+            Err(SourceError::Fatal(format!("kafka: fatal: {code}")))
+        }
+        KafkaError::MessageConsumption(rdkafka::types::RDKafkaErrorCode::AutoOffsetReset) => {
+            Err(SourceError::Fatal(
+                "kafka: a committed offset is outside its partition: records were deleted before \
+                 they were read, or the topic was recreated; look with kafka-consumer-groups, then \
+                 reset the group's offset by hand"
+                    .into(),
+            ))
+        }
+        KafkaError::PartitionEOF(_) => Ok(()),
+        error => {
+            tracing::warn!(%error, "kafka");
+            Ok(())
+        }
+    }
+}
+
+/// An error that may pass.
+pub fn unavailable(what: &str, error: &KafkaError) -> SourceError {
+    SourceError::Unavailable { what: format!("kafka: {what}"), cause: error.to_string() }
 }

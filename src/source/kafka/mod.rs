@@ -25,11 +25,10 @@ use std::time::Duration;
 
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, RebalanceProtocol};
-use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use self::client::{Context, Rebalance, client_config};
+use self::client::{Context, Rebalance, client_config, report, unavailable};
 use super::{Assignment, Intake, KafkaConfig, Source, SourceError, Waker, native};
 use crate::event::{Headers, PartitionId, RawRecord};
 
@@ -223,11 +222,24 @@ impl KafkaSource {
 impl Source for KafkaSource {
     fn poll(&mut self, timeout: Duration, intake: &mut dyn Intake) -> Result<(), SourceError> {
         let consumer = Arc::clone(&self.consumer);
-        if let Some(Err(error)) = consumer.poll(Duration::ZERO) {
-            report(&error)?;
+        let mut idle = true;
+        match consumer.poll(Duration::ZERO) {
+            None => {}
+            Some(Err(error)) => report(&error)?,
+            // Queues are split off before they are assigned, so none comes this way; if one did, it
+            // must not be lost.
+            Some(Ok(message)) => {
+                idle = false;
+                let is_its = |lane: &&Lane| {
+                    lane.partition.partition == message.partition()
+                        && *lane.partition.topic == *message.topic()
+                };
+                if let Some(lane) = self.lanes.iter().find(is_its) {
+                    hand_over(&lane.partition, &message, &mut self.headers, intake);
+                }
+            }
         }
         self.rebalance(intake)?;
-        let mut idle = true;
         for lane in &self.lanes {
             for _ in 0..TURN {
                 if !intake.wants(&lane.partition) {
@@ -305,32 +317,6 @@ fn hand_over(
         payload: message.payload().unwrap_or_default(),
     };
     intake.take(partition, &record);
-}
-
-/// Errors librdkafka mends by itself are told once; the others end the source.
-fn report(error: &KafkaError) -> Result<(), SourceError> {
-    match error {
-        KafkaError::MessageConsumptionFatal(code) => {
-            Err(SourceError::Fatal(format!("kafka: fatal: {code}")))
-        }
-        KafkaError::MessageConsumption(rdkafka::types::RDKafkaErrorCode::AutoOffsetReset) => {
-            Err(SourceError::Fatal(
-                "kafka: a committed offset is outside its partition: records were deleted before \
-                 they were read, or the topic was recreated; look with kafka-consumer-groups, then \
-                 reset the group's offset by hand"
-                    .into(),
-            ))
-        }
-        KafkaError::PartitionEOF(_) => Ok(()),
-        error => {
-            tracing::warn!(%error, "kafka");
-            Ok(())
-        }
-    }
-}
-
-fn unavailable(what: &str, error: &KafkaError) -> SourceError {
-    SourceError::Unavailable { what: format!("kafka: {what}"), cause: error.to_string() }
 }
 
 fn cluster_id(consumer: &BaseConsumer<Context>, brokers: &str) -> Result<String, SourceError> {
