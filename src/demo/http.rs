@@ -29,10 +29,10 @@ pub(super) fn status(
     stream.set_read_timeout(Some(timeout))?;
     stream.set_write_timeout(Some(timeout))?;
     let length = body.len();
-    write!(
-        stream,
+    let request = format!(
         "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {length}\r\n\r\n{body}"
-    )?;
+    );
+    stream.write_all(request.as_bytes())?;
     let mut line = String::new();
     BufReader::new(stream).read_line(&mut line)?;
     let status = line.strip_prefix("HTTP/").and_then(|rest| rest.split(' ').nth(1)?.parse().ok());
@@ -52,10 +52,15 @@ mod tests {
         let port = listener.local_addr()?.port();
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept()?;
-            let mut request = [0; 1024];
-            assert!(stream.read(&mut request)? > 0);
+            // The request may come in pieces; it ends with its body.
+            let (mut request, mut piece) = (Vec::new(), [0; 1024]);
+            while !request.ends_with(b"SELECT 1") {
+                let read = stream.read(&mut piece)?;
+                assert!(read > 0, "the client hung up before its request ended");
+                request.extend_from_slice(&piece[..read]);
+            }
             stream.write_all(response.as_bytes())?;
-            stream.read(&mut request)
+            stream.read(&mut piece)
         });
         let answer = status(port, "POST", "/", "SELECT 1", Duration::from_secs(5));
         assert!(server.join().unwrap().is_ok_and(|read| read == 0), "the client hung up");

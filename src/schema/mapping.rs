@@ -107,6 +107,26 @@ pub enum Rule {
     Json(Path),
 }
 
+impl Rule {
+    /// Every path the rule reads.
+    pub fn paths<'r>(&'r self, found: &mut Vec<&'r Path>) {
+        match self {
+            Rule::Path(path) | Rule::Json(path) => found.push(path),
+            Rule::FirstOf(rules) => rules.iter().for_each(|rule| rule.paths(found)),
+            Rule::Const(_) => {}
+            Rule::Template(pieces) => found.extend(pieces.iter().filter_map(|piece| match piece {
+                Piece::Path(path) => Some(path),
+                Piece::Text(_) => None,
+            })),
+            Rule::Lookup { of, .. }
+            | Rule::Lower(of)
+            | Rule::Split { of, .. }
+            | Rule::Time { of, .. }
+            | Rule::Ip(of) => of.paths(found),
+        }
+    }
+}
+
 /// A piece of a template.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Piece {

@@ -20,6 +20,7 @@ use toml::de::{DeTable, DeValue};
 use self::rule::Wants;
 use self::value::Table;
 use super::mapping::{Field, Mapping, TargetRule, When};
+use super::path::Path;
 use crate::problem::{Problem, Problems};
 
 const TOP: [&str; 11] = [
@@ -92,6 +93,7 @@ fn read(
         None => {}
         Some(event) => rules(&event, &mut mapping, problems),
     }
+    below_each(&top, &mapping, problems);
     for field in &mapping.required {
         if !mapping.fields.iter().any(|(ruled, _)| ruled == field) {
             let message = format!("{} is required, but no rule fills it", field.name());
@@ -99,6 +101,29 @@ fn read(
         }
     }
     Some(mapping)
+}
+
+/// An array that `each` goes over is not walked, so a path into it would find nothing.
+fn below_each(top: &Table<'_, '_>, mapping: &Mapping, problems: &mut Problems<'_>) {
+    let mut paths = Vec::new();
+    let fields = mapping.fields.iter().map(|(_, rule)| rule);
+    let attributes = mapping.attributes.iter().map(|(_, rule)| rule);
+    fields.chain(attributes).for_each(|rule| rule.paths(&mut paths));
+    let arrays = mapping.targets.iter().filter_map(|rule| rule.each.as_ref()).chain(&mapping.each);
+    for array in arrays {
+        let (Path::Body(array), shown) = (array, array.to_string()) else { continue };
+        for path in &paths {
+            if let Path::Body(inner) = path
+                && inner.len() > array.len()
+                && inner.starts_with(array)
+            {
+                let message = format!(
+                    "`{path}` finds nothing, for `each = \"{shown}\"` goes over that array"
+                );
+                problems.at(top.span_of("event"), "event", message);
+            }
+        }
+    }
 }
 
 fn when(top: &Table<'_, '_>, problems: &mut Problems<'_>) -> When {
@@ -119,7 +144,7 @@ fn when(top: &Table<'_, '_>, problems: &mut Problems<'_>) -> When {
     }
 }
 
-fn envelope(top: &Table<'_, '_>, problems: &mut Problems<'_>) -> Vec<super::path::Path> {
+fn envelope(top: &Table<'_, '_>, problems: &mut Problems<'_>) -> Vec<Path> {
     let Some(table) = top.table("envelope", problems) else { return Vec::new() };
     table.only(&["each"], problems);
     table.paths("each", problems)
@@ -250,4 +275,18 @@ fn targets(value: &Spanned<DeValue<'_>>, problems: &mut Problems<'_>) -> Vec<Tar
         found.push(TargetRule { each, id, kind, name });
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_into_an_array_that_each_goes_over_is_a_problem() {
+        let text = "name = \"x\"\nversion = 1\nabout = \"x\"\n[event]\naction = \"a\"\n\
+                    target.id = \"list.0.id\"\ntargets = [{ each = \"list\", id = \"id\" }]\n";
+        let problems = mapping("x.toml", "x", text).unwrap_err();
+        assert!(problems[0].message.contains("`list.0.id` finds nothing"), "{problems:?}");
+        assert!(mapping("x.toml", "x", &text.replace("list.0.id", "listed.0.id")).is_ok());
+    }
 }
