@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use trailhouse::app::Role;
 use trailhouse::demo::BrokerMode;
 
-/// A company's whole audit trail, from Kafka into ClickHouse, exactly once.
+/// A company's whole audit trail, from Kafka into ClickHouse, and answered over HTTP.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100, after_help = "Begin with: trailhouse demo")]
 pub struct Arguments {

@@ -11,7 +11,7 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
 use super::up_to_date;
 use crate::config::Loaded;
@@ -33,6 +33,9 @@ pub struct FileIngest<'f> {
 
 /// Ingest a file.
 pub async fn run(mut loaded: Loaded, what: FileIngest<'_>) -> anyhow::Result<Done> {
+    if let Some(unknown) = loaded.catalog.unknown(what.schema).filter(|_| !what.schema.is_empty()) {
+        bail!("--schema: {unknown}");
+    }
     let warehouse = Warehouse::connect(&loaded.config.clickhouse)?;
     up_to_date(&warehouse).await?;
     let headers: Vec<(&str, &str)> = what.tenant.iter().map(|tenant| ("tenant", *tenant)).collect();

@@ -11,7 +11,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use bumpalo::Bump;
 
 use crate::event::{Fate, Headers, RawRecord};
@@ -62,6 +62,9 @@ pub fn try_records(
     trial: &Trial<'_>,
     out: &mut impl Write,
 ) -> anyhow::Result<usize> {
+    if let Some(unknown) = trial.rule.schema.as_deref().and_then(|name| catalog.unknown(name)) {
+        bail!("--schema: {unknown}");
+    }
     let normaliser = catalog.normaliser(trial.topic, &trial.rule, &Arc::default(), 64 << 20);
     let mut packed = Vec::new();
     for (name, value) in trial.headers {

@@ -112,11 +112,9 @@ impl Config {
             Err(found) => problems.extend(found),
             Ok(catalog) => {
                 for (at, topic) in config.kafka.topics.iter().enumerate() {
-                    if !topic.schema.is_empty() && catalog.get(&topic.schema).is_none() {
+                    let unknown = catalog.unknown(&topic.schema);
+                    if let Some(message) = unknown.filter(|_| !topic.schema.is_empty()) {
                         let field = format!("kafka.topics.{at}.schema");
-                        let known = catalog.mappings().map(|mapping| mapping.name.as_str());
-                        let near = crate::problem::did_you_mean(&topic.schema, known);
-                        let message = format!("no mapping is called `{}`{near}", topic.schema);
                         problems.push(settings.problem(&field, message));
                     }
                 }

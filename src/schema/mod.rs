@@ -70,6 +70,12 @@ impl Catalog {
         self.mappings.get(name).map(|mapping| &**mapping)
     }
 
+    /// The sentence for a name that no mapping has; `None` for one that has.
+    pub fn unknown(&self, name: &str) -> Option<String> {
+        let near = || crate::problem::did_you_mean(name, self.mappings.keys().map(String::as_str));
+        self.get(name).is_none().then(|| format!("no mapping is called `{name}`{}", near()))
+    }
+
     /// Compile what a topic's records need.
     ///
     /// The candidates are the mapping the rule names; else those whose `when.topics` fit; else

@@ -86,7 +86,7 @@ impl Normaliser {
         each: impl FnMut(u32, Fate<'a>),
     ) {
         let mut opening = Opening { normaliser: self, record, arena, index: 0, each };
-        match self.text(record.payload) {
+        match self.text(record) {
             Err(fault) => opening.reject(fault, "", record.payload),
             Ok(text) => {
                 let around = Around {
@@ -101,13 +101,12 @@ impl Normaliser {
         }
     }
 
-    fn text<'a>(&self, payload: &'a [u8]) -> Result<&'a str, Fault> {
-        if payload.len() > self.max_record_bytes {
-            let sentence = format!(
-                "{} bytes, and pipeline.max_record_bytes is {}",
-                payload.len(),
-                self.max_record_bytes
-            );
+    fn text<'a>(&self, record: &RawRecord<'a>) -> Result<&'a str, Fault> {
+        let payload = record.payload;
+        let bytes = payload.len() + bytes_around(record);
+        if bytes > self.max_record_bytes {
+            let most = self.max_record_bytes;
+            let sentence = format!("{bytes} bytes, and pipeline.max_record_bytes is {most}");
             return Err(Fault { reason: Reason::TooLarge, sentence });
         }
         let text = str::from_utf8(payload).map_err(|error| Fault {
@@ -178,7 +177,8 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
     /// Bytes that every element's event would carry of what stands around it.
     fn repeated_bytes(&self, place: &Place<'a>) -> usize {
         let around = place.around.cloud_event.iter().chain(place.wrapper_rest);
-        around.map(|(name, value)| name.len() + value.len()).sum()
+        let around: usize = around.map(|(name, value)| name.len() + value.len()).sum();
+        around + bytes_around(self.record)
     }
 
     /// What all elements together may carry so.
@@ -215,9 +215,12 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
         match claimed {
             Claimed::One(at) => {
                 let schema = &plan.schemas[at];
-                match array_of(schema, &found).filter(|_| named) {
-                    Some(array) => self.open_wrapper(array, found, place),
-                    None => self.finish(schema, found, place),
+                let arrays: Vec<&str> =
+                    if named { arrays_of(schema, &found).collect() } else { Vec::new() };
+                match arrays[..] {
+                    [] => self.finish(schema, found, place),
+                    [array] => self.open_wrapper(array, found, place),
+                    _ => self.reject(two_lists(), &schema.name, place.raw.as_bytes()),
                 }
             }
             Claimed::Several(several) => {
@@ -234,9 +237,14 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
                 );
             }
             Claimed::Nobody => {
-                match plan.schemas.iter().find_map(|schema| array_of(schema, &found)) {
-                    Some(array) => self.open_wrapper(array, found, place),
-                    None => {
+                let mut arrays: Vec<&str> =
+                    plan.schemas.iter().flat_map(|schema| arrays_of(schema, &found)).collect();
+                arrays.sort_by_key(|array| array.as_ptr());
+                arrays.dedup_by_key(|array| array.as_ptr());
+                match arrays[..] {
+                    [array] => self.open_wrapper(array, found, place),
+                    [_, _, ..] => self.reject(two_lists(), "", place.raw.as_bytes()),
+                    [] => {
                         let sentence = format!(
                             "no mapping claims it by topic `{}`, by header or by shape; \
                              `trailhouse mappings try` shows what each wants",
@@ -311,10 +319,20 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
     }
 }
 
-/// The array that makes a walked object a wrapper of a schema's events.
-fn array_of<'a>(schema: &Schema, found: &Found<'a>) -> Option<&'a str> {
-    schema.each.iter().find_map(|slot| match found.leaf(*slot) {
+/// The arrays that make a walked object a wrapper of a schema's events.
+fn arrays_of<'a>(schema: &Schema, found: &Found<'a>) -> impl Iterator<Item = &'a str> {
+    schema.each.iter().filter_map(|slot| match found.leaf(*slot) {
         Leaf::Json(text) if text.starts_with('[') => Some(text),
         _ => None,
     })
+}
+
+/// What is kept of a record with each of its rows, beside its payload.
+fn bytes_around(record: &RawRecord<'_>) -> usize {
+    record.headers.as_bytes().len() + record.key.map_or(0, <[u8]>::len)
+}
+
+/// Whichever list were taken, the events of the other would be lost.
+fn two_lists() -> Fault {
+    envelope::bad("the record holds more than one list of events")
 }

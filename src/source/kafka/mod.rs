@@ -210,7 +210,8 @@ impl KafkaSource {
                     .map_err(|error| unavailable("committing", &error))?;
             }
         }
-        if list.count() == 0 {
+        // Who has lost its assignment is fenced: a commit would only wait for its refusal.
+        if list.count() == 0 || self.consumer.assignment_lost() {
             return Ok(());
         }
         self.consumer
@@ -331,5 +332,16 @@ impl Drop for KafkaSource {
         // The queues hold the consumer: without them it is dropped, and leaves, with `self`.
         self.lanes.clear();
         self.consumer.context().leaving.store(true, Ordering::Release);
+        // A revocation that was noted and never answered would keep the consumer from closing.
+        for note in std::mem::take(&mut *self.consumer.context().rebalances()) {
+            if let Rebalance::Revoked(partitions) = note {
+                self.revoking.extend(partitions);
+            }
+        }
+        if !self.revoking.is_empty()
+            && let Err(error) = self.give_up_released()
+        {
+            tracing::debug!(%error, "leaving the group");
+        }
     }
 }

@@ -491,3 +491,18 @@ fn a_small_record_cannot_fill_the_memory() {
         assert_eq!(reason, "too_large", "{schema}");
     }
 }
+
+#[test]
+fn a_record_with_two_lists_of_events_is_refused_whole() {
+    let record = r#"{"logs":[{"source":"iam","action":"a.b"}],"Records":[{"eventVersion":"1"}],"items":[{}]}"#;
+    let outcomes = all("mixed", &[], record);
+    assert_eq!(outcomes, [Err("bad_envelope")]);
+}
+
+#[test]
+fn headers_count_for_a_records_size_and_for_what_its_events_repeat() {
+    let long = "v".repeat(60_000);
+    let record = format!("[{}]", vec!["1"; 5_000].join(","));
+    let outcomes = all("frontier", &[("traceparent", &long)], record);
+    assert_eq!(outcomes, [Err("too_large")]);
+}
