@@ -120,10 +120,18 @@ impl Normaliser {
         Ok(text)
     }
 
-    /// The tenant that the header or the topic gives.
-    fn outer_tenant<'a>(&'a self, record: &RawRecord<'a>) -> Option<&'a str> {
-        let header = record.headers.get("tenant").filter(|tenant| !tenant.is_empty());
-        header.or(self.rule.tenant.as_deref())
+    /// The tenant that the header or the topic gives. A header that is there always wins: one that
+    /// names nobody must not leave the choice to the body.
+    fn outer_tenant<'a>(&'a self, record: &RawRecord<'a>) -> Result<Option<&'a str>, Fault> {
+        if !record.headers.iter().any(|(name, _)| name == "tenant") {
+            return Ok(self.rule.tenant.as_deref());
+        }
+        let named = record.headers.get("tenant").filter(|tenant| !tenant.is_empty());
+        let unusable = || Fault {
+            reason: Reason::NoTenant,
+            sentence: "the `tenant` header is empty or not UTF-8".to_owned(),
+        };
+        named.map(Some).ok_or_else(unusable)
     }
 }
 
@@ -274,9 +282,13 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
     }
 
     fn finish(&mut self, schema: &'a Schema, found: Found<'a>, place: Place<'a>) {
+        let tenant = match self.normaliser.outer_tenant(self.record) {
+            Ok(tenant) => tenant,
+            Err(fault) => return self.reject(fault, &schema.name, place.raw.as_bytes()),
+        };
         let setting = Setting {
             around: place.around,
-            tenant: self.normaliser.outer_tenant(self.record),
+            tenant,
             tenant_from_body: self.normaliser.rule.tenant_from_body,
             timestamp: self.record.timestamp,
             wrapper_rest: place.wrapper_rest,

@@ -506,3 +506,10 @@ fn headers_count_for_a_records_size_and_for_what_its_events_repeat() {
     let outcomes = all("frontier", &[("traceparent", &long)], record);
     assert_eq!(outcomes, [Err("too_large")]);
 }
+
+#[test]
+fn a_tenant_header_that_names_nobody_does_not_leave_the_choice_to_the_body() {
+    let record = r#"{"org_id":"evil","logs":[{"source":"iam","action":"a.b"}]}"#;
+    let outcomes = all("frontier", &[("tenant", "")], record);
+    assert_eq!(outcomes, [Err("no_tenant")]);
+}
