@@ -16,7 +16,7 @@ use chrono::{DateTime, SecondsFormat};
 
 use super::mapping::{Expect, InlineTest};
 use super::{Catalog, TopicRule};
-use crate::event::{AuditEvent, Fate, Headers, RawRecord, TimeSource};
+use crate::event::{AuditEvent, Fate, Headers, RawRecord};
 
 /// The tenant a test's record gets where nothing else says one.
 const TEST_TENANT: &str = "test";
@@ -173,9 +173,4 @@ fn field_differences(
 fn same_time(one: &str, other: &str) -> bool {
     let moment = |text| DateTime::parse_from_rfc3339(text).ok();
     moment(one).is_some() && moment(one) == moment(other)
-}
-
-/// Whether an event's time is its own, for reports.
-pub fn has_own_time(event: &AuditEvent<'_>) -> bool {
-    event.time_source == TimeSource::Event
 }

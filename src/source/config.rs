@@ -59,7 +59,7 @@ pub const RESERVED: [(&str, &str); 10] = [
     ("enable.auto.commit", "nothing: Trailhouse commits after the insert"),
     ("enable.auto.offset.store", "nothing: Trailhouse commits after the insert"),
     ("auto.offset.reset", "nothing: a lost offset must stop the lane, not skip records"),
-    ("enable.partition.eof", "nothing: Trailhouse sets it"),
+    ("enable.partition.eof", "nothing: an end of a partition is no record"),
     ("isolation.level", "nothing: aborted transactions are never read"),
 ];
 

@@ -4,7 +4,7 @@
 //! answers questions as an [`crate::query::EventReader`].
 //!
 //! # Invariants
-//! - Connecting sends nothing: a Trailhouse that starts before its ClickHouse waits, it does not die.
+//! - Connecting sends nothing; the first statement does.
 //! - A read is `readonly` and ends after [`READ_TIMEOUT`] on both sides, wherever the user's
 //!   profile lets us say so.
 //! - No value is ever formatted into SQL; it is bound.
