@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use trailhouse::app::Role;
 use trailhouse::demo::BrokerMode;
+use trailhouse::event::PartitionId;
 
 /// A company's whole audit trail, from Kafka into ClickHouse, and answered over HTTP.
 #[derive(Debug, Parser)]
@@ -35,6 +36,7 @@ pub enum Command {
     #[command(after_help = "Examples:
   trailhouse serve --config /etc/trailhouse.toml
   trailhouse serve --config trailhouse.toml --role ingest
+  trailhouse serve --config trailhouse.toml --accept-gap audit.cockpit/3
   TRAILHOUSE__KAFKA__BROKERS=kafka:9092 trailhouse serve --config trailhouse.toml")]
     Serve {
         /// Settings file; `config/trailhouse.toml` of the repository shows every setting.
@@ -43,6 +45,10 @@ pub enum Command {
         /// Which parts to run.
         #[arg(long, value_enum, default_value_t)]
         role: Role,
+        /// Go on with a partition though records of it were lost before they were read: the log
+        /// says which. For this start only; may be repeated.
+        #[arg(long, value_name = "TOPIC/PARTITION", value_parser = partition)]
+        accept_gap: Vec<PartitionId>,
     },
 
     /// Put records onto a topic: the lines of a file, or generated events.
@@ -202,6 +208,13 @@ pub enum MappingsCommand {
         #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
         tenant_from_body: bool,
     },
+}
+
+fn partition(text: &str) -> Result<PartitionId, String> {
+    let parts = text.rsplit_once('/').filter(|(topic, _)| !topic.is_empty());
+    let number = parts.and_then(|(topic, number)| Some((topic, number.parse().ok()?)));
+    let (topic, partition) = number.ok_or_else(|| format!("`{text}` is not TOPIC/PARTITION"))?;
+    Ok(PartitionId { topic: topic.into(), partition })
 }
 
 fn header(text: &str) -> Result<(String, String), String> {

@@ -70,8 +70,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             println!("{bottom}");
             Ok(exit(bottom.lost == 0 && bottom.duplicated == 0))
         }
-        Command::Serve { config, role } => {
-            with(config.as_deref(), async |loaded| {
+        Command::Serve { config, role, accept_gap } => {
+            with(config.as_deref(), async |mut loaded| {
+                loaded.config.kafka.accept_gap.extend(accept_gap);
                 let mut service = Service::start(&loaded, role).await?;
                 let failed = tokio::select! {
                     () = interrupted()? => None,
@@ -114,7 +115,14 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 let schema = schema.as_deref().unwrap_or_default();
                 let what = ingest::FileIngest { file, schema, tenant };
                 let done = ingest::run(loaded, what).await?;
-                println!("ingested {} records of {}", done.records, file.display());
+                println!(
+                    "{} of {}: {} events and {} quarantined; {} stored by an earlier run",
+                    records(done.records),
+                    file.display(),
+                    done.event_rows,
+                    done.quarantined_rows,
+                    records(done.passed_over),
+                );
                 Ok(exit(done.drained))
             })
             .await
@@ -203,6 +211,10 @@ fn report(problems: &[Problem]) {
         eprintln!("{problem}");
     }
     eprintln!("trailhouse: {} problem(s) in the configuration", problems.len());
+}
+
+fn records(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "record" } else { "records" })
 }
 
 fn exit(good: bool) -> ExitCode {

@@ -81,8 +81,12 @@ pub struct Metrics {
     pub events: IntCounterVec,
     /// Rows stored in `quarantine`, by reason.
     pub quarantined: IntCounterVec,
-    /// Batches stored, by what closed them.
+    /// Batches stored, by what closed them and whether they were read back.
     pub batches: IntCounterVec,
+    /// Commits answered, by what they say and how they were answered.
+    pub commits: IntCounterVec,
+    /// Gaps met, by kind.
+    pub gaps: IntCounterVec,
     /// Records in a batch.
     pub batch_records: Histogram,
     /// Seconds from closing a batch to its being stored.
@@ -136,8 +140,18 @@ impl Metrics {
         )?;
         let batches = counter(
             "trailhouse_batches_stored_total",
-            "Batches stored, by what closed them: records, bytes, age, end.",
-            &["closed_by"],
+            "Batches stored, by what closed them (records, bytes, age, end, intent), and clean or read_back.",
+            &["closed_by", "outcome"],
+        )?;
+        let commits = counter(
+            "trailhouse_commits_total",
+            "Commits answered: intent or completion; done, fenced or unknown.",
+            &["kind", "answer"],
+        )?;
+        let gaps = counter(
+            "trailhouse_gaps_total",
+            "Times a partition could not start where it should: deleted, truncated, recreated.",
+            &["kind"],
         )?;
         let retries = "Inserts sent again after an unclear or refused one.";
         let insert_retries = IntCounter::new("trailhouse_insert_retries_total", retries)?;
@@ -157,6 +171,8 @@ impl Metrics {
             events,
             quarantined,
             batches,
+            commits,
+            gaps,
             batch_records: histogram(
                 "trailhouse_batch_records",
                 "Records in a batch.",

@@ -9,6 +9,7 @@
 //!
 //! Deliberately unknown here: Kafka.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
@@ -54,6 +55,7 @@ pub async fn run(mut loaded: Loaded, what: FileIngest<'_>) -> anyhow::Result<Don
         warehouse,
         metrics: Metrics::new().context("registering metrics")?,
         health: Health::default(),
+        accept_gap: BTreeSet::new(),
         runtime: tokio::runtime::Handle::current(),
     };
     let stop = Stop::of(source.waker());

@@ -187,13 +187,16 @@ fn start_ingest(
         warehouse: warehouse.clone(),
         metrics: metrics.clone(),
         health: health.clone(),
+        accept_gap: loaded.config.kafka.accept_gap.clone(),
         runtime: tokio::runtime::Handle::current(),
     };
     let (kafka, health) = (loaded.config.kafka.clone(), health.clone());
     let (ask, given_up) = (stop.clone(), Arc::clone(&stopped));
     thread::spawn(move || {
         let result = match connect(&kafka, &waker, &health, &given_up) {
-            Err(_) if given_up.load(Ordering::Acquire) => Ok(Done { records: 0, drained: true }),
+            Err(_) if given_up.load(Ordering::Acquire) => {
+                Ok(Done { drained: true, ..Done::default() })
+            }
             Err(error) => Err(error),
             Ok(mut source) => pipeline.run(&mut source, &ask),
         };
@@ -219,7 +222,7 @@ fn connect(
         .with_max_delay(Duration::from_secs(5))
         .with_jitter()
         .without_max_times();
-    let source = (|| KafkaSource::connect(kafka, Arc::clone(waker)))
+    let source = (|| KafkaSource::connect(kafka, Arc::clone(waker), health.clone()))
         .retry(backoff)
         .when(|error| {
             matches!(error, SourceError::Unavailable { .. }) && !given_up.load(Ordering::Acquire)

@@ -71,11 +71,13 @@ pub enum Reason {
     BadTime,
     /// Nothing says whose log the event belongs to.
     NoTenant,
+    /// ClickHouse refuses the row for what it holds.
+    Refused,
 }
 
 impl Reason {
     /// Every reason, in the order of the documentation.
-    pub const ALL: [Reason; 15] = [
+    pub const ALL: [Reason; 16] = [
         Reason::Empty,
         Reason::TooLarge,
         Reason::BadUtf8,
@@ -91,6 +93,7 @@ impl Reason {
         Reason::WrongType,
         Reason::BadTime,
         Reason::NoTenant,
+        Reason::Refused,
     ];
 
     /// The stable code: a column value and a metric label.
@@ -111,6 +114,7 @@ impl Reason {
             Reason::WrongType => "wrong_type",
             Reason::BadTime => "bad_time",
             Reason::NoTenant => "no_tenant",
+            Reason::Refused => "refused",
         }
     }
 }

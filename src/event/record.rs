@@ -45,6 +45,40 @@ impl fmt::Display for PartitionId {
     }
 }
 
+/// One partition's log, for ever: what offsets count in.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct LogId {
+    /// The Kafka cluster's id, or its configured name.
+    pub cluster: Arc<str>,
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The topic's id, which changes when the topic is recreated; empty where the broker has none.
+    pub incarnation: Arc<str>,
+    /// The partition.
+    pub partition: i32,
+}
+
+impl LogId {
+    /// Place of one row of one record.
+    pub fn position(&self, offset: i64, index: u32) -> Position<'_> {
+        Position {
+            cluster: &self.cluster,
+            topic: &self.topic,
+            incarnation: &self.incarnation,
+            partition: self.partition,
+            offset,
+            index,
+        }
+    }
+}
+
+impl fmt::Display for LogId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let LogId { cluster, topic, incarnation, partition } = self;
+        write!(f, "{cluster}/{topic}/{incarnation}/{partition}")
+    }
+}
+
 /// Where an event's record stands: the key of receipts, read-back and proofs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Position<'a> {

@@ -6,6 +6,8 @@
 //! - Ranges tile: `first` is the previous batch's `last + 1`, over offsets that hold no record
 //!   (transaction markers, compaction).
 //! - Offsets ascend. A record is copied once, here.
+//! - A batch that is made again ends where it ended the first time, whether or not there is still a
+//!   record; any other ends at its last record.
 //!
 //! Deliberately unknown here: what a record means, when a batch is full enough.
 
@@ -18,6 +20,8 @@ use crate::event::{Headers, Micros, OffsetRange, RawRecord};
 #[derive(Debug)]
 pub struct Batch {
     first: i64,
+    /// Where it must end, if that is known already.
+    last: Option<i64>,
     bytes: Vec<u8>,
     entries: Vec<Entry>,
     /// When its first record came.
@@ -34,9 +38,14 @@ struct Entry {
 }
 
 impl Batch {
-    /// An empty batch whose range begins at `first`.
-    pub fn begin(first: i64, opened: Instant) -> Batch {
-        Batch { first, bytes: Vec::new(), entries: Vec::new(), opened }
+    /// An empty batch whose range begins at `first`; and ends at `last`, where one is made again.
+    pub fn begin(first: i64, last: Option<i64>, opened: Instant) -> Batch {
+        Batch { first, last, bytes: Vec::new(), entries: Vec::new(), opened }
+    }
+
+    /// Where it must end, if that is known already.
+    pub fn must_end(&self) -> Option<i64> {
+        self.last
     }
 
     /// Append a record.
@@ -63,9 +72,29 @@ impl Batch {
         self.bytes.len() + self.entries.len() * size_of::<Entry>()
     }
 
-    /// The offsets it stands for; `None` while it is empty.
+    /// The offset of its last record.
+    pub fn last_record(&self) -> Option<i64> {
+        self.entries.last().map(|entry| entry.offset)
+    }
+
+    /// The offsets it stands for; `None` while there are none.
     pub fn range(&self) -> Option<OffsetRange> {
-        self.entries.last().map(|entry| OffsetRange { first: self.first, last: entry.offset })
+        let last = self.last.or(self.last_record())?;
+        Some(OffsetRange { first: self.first, last })
+    }
+
+    /// Offsets of the range that hold no record, as ranges.
+    pub fn holes(&self) -> Vec<OffsetRange> {
+        let Some(range) = self.range() else { return Vec::new() };
+        let (mut holes, mut next) = (Vec::new(), range.first);
+        let offsets = self.entries.iter().map(|entry| entry.offset);
+        for offset in offsets.chain([range.next_offset()]) {
+            if offset > next {
+                holes.push(OffsetRange { first: next, last: offset - 1 });
+            }
+            next = offset + 1;
+        }
+        holes
     }
 
     /// The records, in order.
@@ -99,7 +128,7 @@ mod tests {
     proptest! {
         #[test]
         fn records_come_back_as_they_went_in_and_the_range_tiles(parts in parts(), first in 0..1_000_i64) {
-            let mut batch = Batch::begin(first, Instant::now());
+            let mut batch = Batch::begin(first, None, Instant::now());
             prop_assert_eq!(batch.range(), None);
             let mut packed = Vec::new();
             Headers::pack(&mut packed, "name", b"value");
@@ -124,6 +153,19 @@ mod tests {
             prop_assert!(batch.records().all(|record| record.headers.get("name") == Some("value")));
             let last = expected.last().map(|(offset, ..)| *offset);
             prop_assert_eq!(batch.range(), last.map(|last| OffsetRange { first, last }));
+            // Records and holes together are the range, each offset once.
+            let holes = batch.holes().into_iter().flat_map(|hole| hole.first..=hole.last);
+            let mut covered: Vec<i64> = holes.chain(expected.iter().map(|part| part.0)).collect();
+            covered.sort_unstable();
+            let range = batch.range().map_or(0..0, |range| range.first..range.next_offset());
+            prop_assert_eq!(covered, range.collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn a_batch_made_again_keeps_its_end_though_its_records_are_gone() {
+        let batch = Batch::begin(4, Some(9), Instant::now());
+        assert_eq!(batch.range(), Some(OffsetRange { first: 4, last: 9 }));
+        assert_eq!(batch.holes(), [OffsetRange { first: 4, last: 9 }]);
     }
 }

@@ -26,6 +26,9 @@ pub struct PipelineConfig {
     pub max_record_bytes: usize,
     /// Batches turned into columns and sent at the same time.
     pub inserts_in_flight: usize,
+    /// Batches begun a second at most by age, all partitions together: with many quiet partitions
+    /// each waits longer than `batch_age_ms`.
+    pub inserts_per_second: u64,
     /// After a stop or a revocation, batches in flight get this long, milliseconds.
     pub drain_ms: u64,
 }
@@ -39,6 +42,7 @@ impl Default for PipelineConfig {
             memory_bytes: 192 << 20,
             max_record_bytes: 4 << 20,
             inserts_in_flight: 2,
+            inserts_per_second: 20,
             drain_ms: 30_000,
         }
     }
@@ -47,7 +51,7 @@ impl Default for PipelineConfig {
 impl PipelineConfig {
     /// What is wrong, as (field, sentence).
     pub fn check(&self) -> Vec<(String, String)> {
-        let ranges: [(&str, u64, u64, u64); 7] = [
+        let ranges: [(&str, u64, u64, u64); 8] = [
             // ClickHouse splits an INSERT above 1,048,449 rows, and a record may fan out.
             ("batch_records", self.batch_records as u64, 1, 500_000),
             ("batch_bytes", self.batch_bytes as u64, 1 << 16, 512 << 20),
@@ -55,6 +59,7 @@ impl PipelineConfig {
             ("memory_bytes", self.memory_bytes as u64, 16 << 20, 64 << 30),
             ("max_record_bytes", self.max_record_bytes as u64, 1 << 10, 64 << 20),
             ("inserts_in_flight", self.inserts_in_flight as u64, 1, 64),
+            ("inserts_per_second", self.inserts_per_second, 1, 1_000),
             ("drain_ms", self.drain_ms, 1_000, 600_000),
         ];
         let outside =

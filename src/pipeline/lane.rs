@@ -1,60 +1,36 @@
-//! A lane: one assigned partition, with one batch filling and at most one in flight.
+//! A lane: one assigned partition, with one batch filling and at most one on its way.
 //!
-//! In: records, settled batches, the clock. Out: batches to store, and whether there is room.
+//! In: records, answers, the clock. Out: commits to ask for and batches to store.
+//!
+//! ```text
+//! Opening ─► Idle ─► Announcing ─► Storing ─► Idle …
+//!    │         └──► Completing ─► Idle           (nothing to announce for a while, or leaving)
+//!    └─► Halted (a gap, or it is looked up anew after a fenced commit or the log's end)
+//! ```
 //!
 //! # Invariants
-//! - At most one batch in flight, so no record overtakes another and no offset tracker is needed.
+//! - At most one batch on its way, so no record overtakes another and no offset tracker is needed.
+//! - A batch is stored only after its intent is known to be remembered.
 //! - A revoked lane takes no record and begins no batch; what it was filling is dropped, for the
 //!   next owner reads it again.
+//! - An unanswered commit is repeated with the same ends, never with others.
 //!
 //! Deliberately unknown here: Kafka, ClickHouse, other lanes.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use prometheus::IntCounter;
 
+use super::asked::Asked;
 use super::batch::Batch;
+use super::intent::Intent;
+use super::limits::{ClosedBy, Limits};
+use super::start::Start;
 use crate::event::{OffsetRange, RawRecord};
 use crate::schema::Normaliser;
-use crate::source::Assignment;
+use crate::source::{Assignment, Commit};
 use crate::telemetry::Metrics;
-
-/// When a batch is full enough.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// At this many records.
-    pub records: usize,
-    /// At this many bytes.
-    pub bytes: usize,
-    /// When its first record has waited this long.
-    pub age: Duration,
-}
-
-/// What closed a batch: a metric label.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClosedBy {
-    /// Enough records.
-    Records,
-    /// Enough bytes.
-    Bytes,
-    /// Its first record waited long enough.
-    Age,
-    /// The source ended, or the process stops.
-    End,
-}
-
-impl ClosedBy {
-    /// The metric label.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ClosedBy::Records => "records",
-            ClosedBy::Bytes => "bytes",
-            ClosedBy::Age => "age",
-            ClosedBy::End => "end",
-        }
-    }
-}
 
 /// One assigned partition.
 pub struct Lane {
@@ -62,24 +38,84 @@ pub struct Lane {
     pub assignment: Assignment,
     /// How its records are read.
     pub normaliser: Arc<Normaliser>,
-    /// Whether it is ours no longer.
-    pub revoked: bool,
-    next_first: i64,
+    /// Tells this assignment of the partition from an earlier one.
+    pub generation: u64,
+    /// When it is given up whatever is on its way; set once it is ours no longer.
+    pub deadline: Option<Instant>,
+    /// Records that were there before `Start::offset` or came twice.
+    pub passed_over: u64,
+    phase: Phase,
+    /// It cannot be read on.
+    broken: bool,
+    start: Start,
     filling: Option<Batch>,
-    in_flight: Option<OffsetRange>,
+    /// A batch that must end here, and was found to.
+    closed: Option<Batch>,
+    next_first: i64,
+    last_taken: i64,
+    /// Stored up to here and not yet committed, since when.
+    uncommitted: Option<(i64, Instant)>,
     records: IntCounter,
     record_bytes: IntCounter,
 }
 
+/// What is on its way.
+enum Phase {
+    /// What is stored of it is being looked up.
+    Opening,
+    Idle,
+    /// The intent of a batch is asked for.
+    Announcing {
+        batch: Batch,
+        range: OffsetRange,
+        closed_by: ClosedBy,
+        asked: Asked,
+    },
+    /// A batch is being stored.
+    Storing {
+        bytes: usize,
+    },
+    /// The completion of all that is stored is asked for.
+    Completing {
+        asked: Asked,
+    },
+    /// It cannot go on before an operator has decided.
+    Halted,
+}
+
+/// A batch whose intent is remembered.
+pub struct Announced {
+    /// Its records.
+    pub batch: Batch,
+    /// Its offsets.
+    pub range: OffsetRange,
+    /// What closed it.
+    pub closed_by: ClosedBy,
+    /// Whether some of it may be stored already.
+    pub made_again: bool,
+}
+
 impl Lane {
     /// A lane of a partition that has just become ours.
-    pub fn open(assignment: Assignment, normaliser: Arc<Normaliser>, metrics: &Metrics) -> Lane {
+    pub fn new(
+        assignment: Assignment,
+        normaliser: Arc<Normaliser>,
+        generation: u64,
+        metrics: &Metrics,
+    ) -> Lane {
         let topic = [&*assignment.partition.topic];
         Lane {
-            revoked: false,
-            next_first: assignment.start,
+            generation,
+            deadline: None,
+            passed_over: 0,
+            phase: Phase::Opening,
+            broken: false,
+            start: Start { offset: 0, intent_last: None, made_again_to: None },
             filling: None,
-            in_flight: None,
+            closed: None,
+            next_first: 0,
+            last_taken: -1,
+            uncommitted: None,
             // Resolved once: looking a label up costs as much as copying the record.
             records: metrics.records.with_label_values(&topic),
             record_bytes: metrics.record_bytes.with_label_values(&topic),
@@ -88,149 +124,245 @@ impl Lane {
         }
     }
 
-    /// Whether the next record may come.
+    /// It is known where to begin, and the source does.
+    pub fn open(&mut self, start: Start, now: Instant) {
+        self.start = start;
+        self.next_first = start.offset;
+        self.last_taken = start.offset - 1;
+        if let Phase::Opening = self.phase {
+            self.phase = Phase::Idle;
+        }
+        if start.intent_last.is_some() && !self.is_revoked() {
+            self.filling = Some(Batch::begin(start.offset, start.intent_last, now));
+        }
+    }
+
+    /// It cannot be read on: what is on its way is finished, and nothing begun. Whether that is news.
+    pub fn break_off(&mut self) -> bool {
+        self.filling = None;
+        self.closed = None;
+        !self.is_halted() && !std::mem::replace(&mut self.broken, true)
+    }
+
+    /// Whether it was broken off and nothing is on its way.
+    pub fn is_broken_off(&self) -> bool {
+        let is_busy = matches!(
+            self.phase,
+            Phase::Announcing { .. } | Phase::Storing { .. } | Phase::Completing { .. }
+        );
+        self.broken && !is_busy && !self.is_halted()
+    }
+
+    /// It cannot go on.
+    pub fn halt(&mut self) {
+        self.filling = None;
+        self.closed = None;
+        self.phase = Phase::Halted;
+    }
+
+    /// Whether it waits for an operator.
+    pub fn is_halted(&self) -> bool {
+        matches!(self.phase, Phase::Halted)
+    }
+
+    /// Whether the next record may come. A batch made again takes all its records, whatever the
+    /// limits are now.
     pub fn has_room(&self, limits: Limits) -> bool {
-        let full = |batch: &Batch| batch.len() >= limits.records || batch.bytes() >= limits.bytes;
-        !self.revoked && !self.filling.as_ref().is_some_and(full)
+        let takes = match self.phase {
+            Phase::Opening | Phase::Halted => false,
+            _ => !self.is_revoked() && !self.broken && self.closed.is_none(),
+        };
+        let full = |batch: &Batch| batch.must_end().is_none() && limits.closes(batch).is_some();
+        takes && !self.filling.as_ref().is_some_and(full)
     }
 
     /// Append a record to the batch that is filling.
     pub fn take(&mut self, record: &RawRecord<'_>, now: Instant) {
+        if record.offset <= self.last_taken {
+            self.passed_over += 1;
+            return;
+        }
         self.records.inc();
         self.record_bytes.inc_by(record.payload.len() as u64);
+        self.last_taken = record.offset;
+        let must_end = self.filling.as_ref().and_then(Batch::must_end);
+        if must_end.is_some_and(|last| record.offset > last) {
+            self.close_at_end();
+        }
         let first = self.next_first;
-        self.filling.get_or_insert_with(|| Batch::begin(first, now)).push(record);
+        self.filling.get_or_insert_with(|| Batch::begin(first, None, now)).push(record);
+        if must_end == Some(record.offset) {
+            self.close_at_end();
+        }
     }
 
-    /// The batch that is ready to be stored, if none is in flight.
-    pub fn ready(
-        &mut self,
-        limits: Limits,
-        ending: bool,
-        now: Instant,
-    ) -> Option<(Batch, ClosedBy)> {
-        if self.revoked || self.in_flight.is_some() {
+    /// The partition holds no further record now.
+    pub fn reached_end(&mut self) {
+        if self.filling.as_ref().is_some_and(|batch| batch.must_end().is_some()) {
+            self.close_at_end();
+        }
+    }
+
+    fn close_at_end(&mut self) {
+        self.closed = self.filling.take();
+        if let Some(range) = self.closed.as_ref().and_then(Batch::range) {
+            self.next_first = range.next_offset();
+        }
+    }
+
+    /// The commit to ask for now: the intent of a batch that is ready, or a completion.
+    pub fn commit_due(&mut self, limits: Limits, ending: bool, now: Instant) -> Option<Commit> {
+        match &mut self.phase {
+            Phase::Announcing { asked, .. } | Phase::Completing { asked } => asked.due(now),
+            Phase::Idle => self.announce(limits, ending, now).or_else(|| {
+                let (next_offset, since) = self.uncommitted?;
+                let waits = self.filling.is_some() || now.duration_since(since) < limits.age;
+                if waits && !ending && !self.is_revoked() {
+                    return None;
+                }
+                let commit = self.commit(next_offset, None);
+                let asked = Asked::new(commit.clone());
+                self.phase = Phase::Completing { asked };
+                Some(commit)
+            }),
+            _ => None,
+        }
+    }
+
+    fn announce(&mut self, limits: Limits, ending: bool, now: Instant) -> Option<Commit> {
+        if self.is_revoked() || self.broken {
             return None;
         }
-        let filling = self.filling.as_ref()?;
-        let closed_by = if filling.len() >= limits.records {
-            ClosedBy::Records
-        } else if filling.bytes() >= limits.bytes {
-            ClosedBy::Bytes
-        } else if ending {
-            ClosedBy::End
-        } else if now.duration_since(filling.opened) >= limits.age {
-            ClosedBy::Age
-        } else {
-            return None;
+        let closed_by = match (&self.closed, &self.filling) {
+            (Some(_), _) => ClosedBy::Intent,
+            (None, Some(batch)) if batch.must_end().is_some() => return None,
+            (None, Some(batch)) => match limits.closes(batch) {
+                Some(full) => full,
+                None if ending => ClosedBy::End,
+                None if now.duration_since(batch.opened) >= limits.age => ClosedBy::Age,
+                None => return None,
+            },
+            (None, None) => return None,
         };
-        let range = filling.range()?;
-        self.in_flight = Some(range);
+        let batch = self.closed.take().or_else(|| self.filling.take())?;
+        let range = batch.range()?;
         self.next_first = range.next_offset();
-        self.filling.take().map(|batch| (batch, closed_by))
+        let commit = self.commit(range.first, Some(range.last));
+        let asked = Asked::new(commit.clone());
+        self.phase = Phase::Announcing { batch, range, closed_by, asked };
+        Some(commit)
     }
 
-    /// The batch in flight is stored.
-    pub fn settled(&mut self) {
-        self.in_flight = None;
+    fn commit(&self, next_offset: i64, last: Option<i64>) -> Commit {
+        Commit {
+            partition: self.assignment.partition.clone(),
+            next_offset,
+            metadata: Intent::new(&self.assignment.incarnation, last).to_metadata(),
+        }
     }
 
-    /// The partition is ours no longer.
-    pub fn revoke(&mut self) {
-        self.revoked = true;
+    /// A commit is remembered; the batch it announced, if it was an intent.
+    pub fn remembered(&mut self, commit: &Commit) -> Option<Announced> {
+        if !self.has_asked(commit) {
+            return None;
+        }
+        self.uncommitted = None;
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Announcing { batch, range, closed_by, .. } => {
+                self.phase = Phase::Storing { bytes: batch.bytes() };
+                let made_again = self.start.made_again_to.is_some_and(|to| range.first <= to);
+                Some(Announced { batch, range, closed_by, made_again })
+            }
+            _ => None,
+        }
+    }
+
+    /// Nobody knows whether a commit is remembered: ask for the same again, later.
+    pub fn unanswered(&mut self, commit: &Commit, now: Instant) {
+        if self.has_asked(commit)
+            && let Phase::Announcing { asked, .. } | Phase::Completing { asked } = &mut self.phase
+        {
+            asked.later(now);
+        }
+    }
+
+    /// Another generation is at work, perhaps another owner: nothing of ours is stored, and where
+    /// the partition stands is looked up anew. Whether that was about what is on its way now.
+    pub fn fenced(&mut self, commit: &Commit) -> bool {
+        let is_ours = self.has_asked(commit);
+        if is_ours {
+            self.filling = None;
+            self.closed = None;
+            self.uncommitted = None;
+            self.broken = true;
+            self.phase = Phase::Idle;
+        }
+        is_ours
+    }
+
+    fn has_asked(&self, commit: &Commit) -> bool {
+        match &self.phase {
+            Phase::Announcing { asked, .. } | Phase::Completing { asked } => asked.is_for(commit),
+            _ => false,
+        }
+    }
+
+    /// The batch on its way is stored.
+    pub fn stored(&mut self, range: OffsetRange, now: Instant) {
+        if let Phase::Storing { .. } = self.phase {
+            self.phase = Phase::Idle;
+            self.uncommitted = Some((range.next_offset(), now));
+        }
+    }
+
+    /// The partition is ours no longer; by the deadline it is given up.
+    pub fn revoke(&mut self, deadline: Instant) {
+        self.deadline = Some(deadline);
         self.filling = None;
+        self.closed = None;
     }
 
-    /// Whether a batch is in flight.
-    pub fn is_busy(&self) -> bool {
-        self.in_flight.is_some()
+    /// Whether it is ours no longer.
+    pub fn is_revoked(&self) -> bool {
+        self.deadline.is_some()
     }
 
-    /// Whether nothing is filling or in flight.
+    /// Whether all that was taken is stored and remembered, or never will be by us.
     pub fn is_idle(&self) -> bool {
-        self.in_flight.is_none() && self.filling.is_none()
+        match self.phase {
+            Phase::Idle if self.broken => true,
+            Phase::Idle => {
+                self.filling.is_none() && self.closed.is_none() && self.uncommitted.is_none()
+            }
+            Phase::Opening | Phase::Halted => true,
+            _ => false,
+        }
     }
 
-    /// When the batch that is filling will be old enough.
+    /// When it has something to do, if that is only a matter of time.
     pub fn due(&self, limits: Limits) -> Option<Instant> {
-        let waiting = self.filling.as_ref().filter(|_| self.in_flight.is_none())?;
-        Some(waiting.opened + limits.age)
+        match &self.phase {
+            Phase::Announcing { asked, .. } | Phase::Completing { asked } => asked.again(),
+            Phase::Idle => match (&self.filling, self.uncommitted) {
+                (Some(batch), _) => Some(batch.opened + limits.age),
+                (None, Some((_, since))) => Some(since + limits.age),
+                (None, None) => None,
+            },
+            _ => None,
+        }
     }
 
-    /// Bytes of the batch that is filling.
-    pub fn filling_bytes(&self) -> usize {
-        self.filling.as_ref().map_or(0, Batch::bytes)
+    /// Bytes of records it holds.
+    pub fn bytes(&self) -> usize {
+        let on_its_way = match &self.phase {
+            Phase::Announcing { batch, .. } => batch.bytes(),
+            Phase::Storing { bytes } => *bytes,
+            _ => 0,
+        };
+        let held = [&self.filling, &self.closed].into_iter().flatten().map(Batch::bytes);
+        on_its_way + held.sum::<usize>()
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use super::*;
-    use crate::event::{Headers, PartitionId};
-    use crate::schema::{Catalog, TopicRule};
-
-    const LIMITS: Limits = Limits { records: 2, bytes: 1 << 20, age: Duration::from_secs(1) };
-
-    fn lane() -> Lane {
-        let aliases = Arc::new(HashMap::new());
-        let normaliser = Catalog::default().normaliser("t", &TopicRule::default(), &aliases, 1);
-        let assignment = Assignment {
-            partition: PartitionId { topic: "t".into(), partition: 0 },
-            cluster: "c".into(),
-            incarnation: "i".into(),
-            start: 10,
-        };
-        Lane::open(assignment, Arc::new(normaliser), &Metrics::new().unwrap())
-    }
-
-    fn record(offset: i64) -> RawRecord<'static> {
-        RawRecord {
-            offset,
-            timestamp: None,
-            key: None,
-            headers: Headers::default(),
-            payload: b"{}",
-        }
-    }
-
-    #[test]
-    fn a_full_lane_has_no_room_and_its_batches_tile_over_gaps() {
-        let (mut lane, now) = (lane(), Instant::now());
-        lane.take(&record(12), now);
-        assert!(lane.has_room(LIMITS));
-        assert!(lane.ready(LIMITS, false, now).is_none(), "neither full nor old");
-        lane.take(&record(13), now);
-        assert!(!lane.has_room(LIMITS));
-        let (batch, closed_by) = lane.ready(LIMITS, false, now).unwrap();
-        assert_eq!(closed_by, ClosedBy::Records);
-        assert_eq!(batch.range(), Some(OffsetRange { first: 10, last: 13 }));
-        lane.take(&record(20), now);
-        lane.take(&record(21), now);
-        assert!(lane.ready(LIMITS, true, now).is_none(), "one batch is in flight");
-        lane.settled();
-        let (batch, _) = lane.ready(LIMITS, false, now).unwrap();
-        assert_eq!(batch.range(), Some(OffsetRange { first: 14, last: 21 }));
-    }
-
-    #[test]
-    fn a_batch_is_closed_when_its_first_record_has_waited_long_enough() {
-        let (mut lane, now) = (lane(), Instant::now());
-        lane.take(&record(10), now);
-        assert_eq!(lane.due(LIMITS), Some(now + LIMITS.age));
-        let (_, closed_by) = lane.ready(LIMITS, false, now + LIMITS.age).unwrap();
-        assert_eq!(closed_by, ClosedBy::Age);
-        assert_eq!(lane.due(LIMITS), None);
-    }
-
-    #[test]
-    fn a_revoked_lane_takes_nothing_and_drops_what_it_was_filling() {
-        let (mut lane, now) = (lane(), Instant::now());
-        lane.take(&record(10), now);
-        lane.revoke();
-        assert!(!lane.has_room(LIMITS));
-        assert!(lane.ready(LIMITS, true, now).is_none());
-        assert!(lane.is_idle());
-    }
-}
+mod tests;

@@ -1,12 +1,18 @@
-//! Storing one batch: normalise, columns, insert, again until it is there.
+//! Storing one batch: normalise, columns, insert, and when the outcome is unclear, read back first.
 //!
-//! In: a closed [`Batch`]. Out: its rows in `events` and `quarantine`, and a [`Settled`].
+//! In: a batch whose intent is remembered. Out: its rows in `events` and `quarantine`, its row in
+//! `batches`, and a [`Settled`].
 //!
 //! # Invariants
-//! - Nothing is given up: an insert that fails is repeated, with backoff and jitter and under the
-//!   same token, until it succeeds or the process ends.
-//! - Events go before quarantine rows, and both before the batch counts as settled.
-//! - The columns of at most `pipeline.inserts_in_flight` batches exist at a time.
+//! - Nothing is given up: storing is tried again, with backoff and jitter, until it succeeds or the
+//!   partition is somebody else's.
+//! - Events go before quarantine rows, these before the row in `batches`, and all of them before
+//!   the batch counts as settled.
+//! - After a failure, and for a batch that may have been stored before, only positions that are not
+//!   there are inserted: first under the batch's own token, which plants it wherever it is missing,
+//!   so that a late first try is swallowed; what is missing then, under a token of its own.
+//! - Columns of at most `pipeline.inserts_in_flight` batches exist at a time. A batch that waits to
+//!   be tried again keeps none.
 //!
 //! Deliberately unknown here: Kafka, commits.
 
@@ -14,22 +20,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
-use bumpalo::Bump;
-use bytes::Bytes;
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use tokio::sync::Semaphore;
 
 use super::batch::Batch;
-use super::lane::ClosedBy;
-use crate::event::{Fate, OffsetRange, PartitionId, Position, id};
+use super::columns::{Columns, Facts, Known, Place, columns};
+use super::fault;
+use super::limits::ClosedBy;
+use super::poison;
+use crate::event::{LogId, OffsetRange, PartitionId};
 use crate::schema::Normaliser;
-use crate::source::Assignment;
 use crate::telemetry::{Health, Metrics};
-use crate::warehouse::block::{BlockError, EventBlock, QuarantineBlock};
-use crate::warehouse::{Table, Token, Warehouse};
+use crate::warehouse::block::BlockError;
+use crate::warehouse::{BatchRow, InsertError, Table, Token, Warehouse};
 
-/// The part of readiness that inserts stand for.
-const PART: &str = "clickhouse inserts";
+/// Between two tries, at most; jitter comes on top.
+const LONGEST_DELAY: Duration = Duration::from_secs(5);
 
 /// What storing needs; shared by all lanes.
 pub struct Settler {
@@ -45,8 +51,10 @@ pub struct Settler {
 
 /// A batch that is to be stored.
 pub struct Job {
-    /// Its partition's assignment.
-    pub assignment: Assignment,
+    /// The log it is of.
+    pub log: LogId,
+    /// Tells this assignment of the partition from an earlier one.
+    pub generation: u64,
     /// How its records are read.
     pub normaliser: Arc<Normaliser>,
     /// Its records.
@@ -55,6 +63,30 @@ pub struct Job {
     pub range: OffsetRange,
     /// What closed it.
     pub closed_by: ClosedBy,
+    /// Whether some of it may be stored already.
+    pub made_again: bool,
+}
+
+impl Job {
+    /// Its token.
+    pub fn token(&self) -> Token {
+        Token::of(&self.log, self.range)
+    }
+
+    /// Its partition.
+    pub fn partition(&self) -> PartitionId {
+        PartitionId { topic: Arc::clone(&self.log.topic), partition: self.log.partition }
+    }
+
+    /// Its columns, without what is known to be stored.
+    pub async fn columns(self: &Arc<Self>, known: Known) -> Result<Columns, Trouble> {
+        let job = Arc::clone(self);
+        let made = tokio::task::spawn_blocking(move || {
+            columns(&job.batch, &job.normaliser, &job.log, &known)
+        });
+        let made = made.await.map_err(|_| Trouble::Defect(SettleError::Panicked(self.token())))?;
+        made.map_err(|error| Trouble::Defect(SettleError::Columns(self.token(), error)))
+    }
 }
 
 /// A batch that is stored.
@@ -62,132 +94,234 @@ pub struct Job {
 pub struct Settled {
     /// Its partition.
     pub partition: PartitionId,
+    /// Tells this assignment of the partition from an earlier one.
+    pub generation: u64,
     /// Its offsets.
     pub range: OffsetRange,
     /// Its records.
-    pub records: usize,
-    /// Bytes of records it held.
-    pub bytes: usize,
-}
-
-/// A batch in columns.
-struct Columns {
-    events: Option<Bytes>,
-    event_rows: usize,
-    quarantine: Option<Bytes>,
-    quarantined: BTreeMap<&'static str, u64>,
+    pub records: u64,
+    /// Rows it has in `events`.
+    pub event_rows: u64,
+    /// Rows it has in `quarantine`.
+    pub quarantined_rows: u64,
 }
 
 impl Settler {
     /// Store a batch.
     pub async fn settle(self: Arc<Self>, job: Job) -> Result<Settled, SettleError> {
         let timer = self.metrics.batch_seconds.start_timer();
-        // INVARIANT: the semaphore lives as long as this and is never closed.
-        let permit = self.permits.acquire().await;
-        let Job { assignment, normaliser, batch, range, closed_by } = job;
-        let settled = Settled {
-            partition: assignment.partition.clone(),
-            range,
-            records: batch.len(),
-            bytes: batch.bytes(),
-        };
-        let Assignment { cluster, incarnation, partition, .. } = &assignment;
-        let token = Token::of(cluster, incarnation, partition, range);
-        let columns = {
-            let assignment = assignment.clone();
-            // The batch is dropped in there: its bytes live on only in the columns.
-            tokio::task::spawn_blocking(move || columns(&batch, &normaliser, &assignment))
-                .await
-                .map_err(|_| SettleError::Panicked(token.clone()))?
-                .map_err(|error| SettleError::Columns(token.clone(), error))?
-        };
-        if let Some(block) = columns.events {
-            self.insert(Table::Events, &token, block).await;
-        }
-        if let Some(block) = columns.quarantine {
-            self.insert(Table::Quarantine, &token, block).await;
-        }
-        drop(permit);
-        timer.observe_duration();
-        self.metrics.batch_records.observe(settled.records as f64);
-        self.metrics.batches.with_label_values(&[closed_by.as_str()]).inc();
-        let topic = &*settled.partition.topic;
-        self.metrics.events.with_label_values(&[topic]).inc_by(columns.event_rows as u64);
-        for (reason, rows) in columns.quarantined {
-            self.metrics.quarantined.with_label_values(&[reason]).inc_by(rows);
-        }
-        Ok(settled)
-    }
-
-    async fn insert(&self, table: Table, token: &Token, block: Bytes) {
-        let backoff = ExponentialBuilder::new()
-            .with_min_delay(Duration::from_millis(100))
-            .with_max_delay(Duration::from_secs(10))
-            .with_jitter()
-            .without_max_times();
-        let mut delays = backoff.build();
-        while let Err(error) = self.warehouse.insert(table, token, block.clone()).await {
+        let job = Arc::new(job);
+        let part = format!("inserts of {}", job.partition());
+        let mut delays = delays();
+        let mut refused = BTreeMap::new();
+        let mut repair = 0;
+        let (mut look_first, mut outcome) = (job.made_again, "clean");
+        let stored = loop {
+            let tried = match look_first {
+                false => self.first(&job).await,
+                true => self.again(&job, &refused, &mut repair).await,
+            };
+            let error = match tried {
+                Ok(stored) => break stored,
+                Err(Trouble::Defect(defect)) => return Err(defect),
+                Err(Trouble::Insert(error)) => error,
+            };
+            (look_first, outcome) = (true, "read_back");
             self.metrics.insert_retries.inc();
-            self.health.fails(PART, error.to_string());
-            let delay = delays.next().unwrap_or(Duration::from_secs(10));
-            let delay_ms = delay.as_millis() as u64;
-            tracing::warn!(%token, ?table, delay_ms, %error, "insert failed; trying again");
-            tokio::time::sleep(delay).await;
-        }
-        self.health.works(PART);
-    }
-}
-
-/// Every record of a batch to its fate, and the fates to columns.
-fn columns(
-    batch: &Batch,
-    normaliser: &Normaliser,
-    assignment: &Assignment,
-) -> Result<Columns, BlockError> {
-    let mut events = EventBlock::default();
-    let mut rejections = QuarantineBlock::default();
-    let mut quarantined = BTreeMap::new();
-    let mut arena = Bump::new();
-    for record in batch.records() {
-        let mut result = Ok(());
-        // A Kafka timestamp that is absent or absurd: the epoch.
-        let received_at = record.timestamp.filter(|at| (0..MAX_MICROS).contains(at)).unwrap_or(0);
-        normaliser.normalise(&record, &arena, |index, fate| {
-            let position = Position {
-                cluster: &assignment.cluster,
-                topic: &assignment.partition.topic,
-                incarnation: &assignment.incarnation,
-                partition: assignment.partition.partition,
-                offset: record.offset,
-                index,
-            };
-            let pushed = match fate {
-                Fate::Event(event) => {
-                    let digest = id::digest(event.raw.as_bytes());
-                    let id = id::derive(event, &position, &digest);
-                    events.push(event, id, &position, received_at)
-                }
-                Fate::Quarantine(why) => {
-                    *quarantined.entry(why.reason.code()).or_insert(0) += 1;
-                    rejections.push(&why, record.key, record.headers, &position, received_at)
-                }
-                Fate::Skip { .. } => Ok(()),
-            };
-            if let Err(error) = pushed {
-                result = Err(error);
+            self.health.fails(&part, error.to_string());
+            if let InsertError::Poison(why) = &error
+                && self.find_refused(&job, why, &mut refused).await?
+            {
+                // Nothing to wait for: it is another block now.
+                continue;
             }
-        });
-        result?;
-        arena.reset();
+            let delay = delays.next().unwrap_or(LONGEST_DELAY);
+            let (token, delay_ms) = (job.token(), delay.as_millis() as u64);
+            match error {
+                InsertError::Retry(why) => {
+                    tracing::warn!(%token, delay_ms, why, "unclear whether it is stored: looking, then again");
+                }
+                error => tracing::error!(%token, delay_ms, %error, "refused; trying again"),
+            }
+            tokio::time::sleep(delay).await;
+        };
+        self.health.works(&part);
+        timer.observe_duration();
+        self.count(&job, &stored, outcome);
+        Ok(Settled {
+            partition: job.partition(),
+            generation: job.generation,
+            range: job.range,
+            records: job.batch.len() as u64,
+            event_rows: stored.event_rows,
+            quarantined_rows: stored.quarantined.values().sum(),
+        })
     }
-    let event_rows = events.rows();
-    let events = if event_rows > 0 { Some(events.encode()?) } else { None };
-    let quarantine = if rejections.rows() > 0 { Some(rejections.encode()?) } else { None };
-    Ok(Columns { events, event_rows, quarantine, quarantined })
+
+    /// The first try: all of it, and nothing is asked.
+    async fn first(&self, job: &Arc<Job>) -> Result<Columns, Trouble> {
+        let _permit = self.permits.acquire().await;
+        let mut columns = job.columns(Known::default()).await?;
+        self.send(&job.token(), &mut columns).await?;
+        self.record(job, &columns.facts).await?;
+        Ok(columns)
+    }
+
+    /// Any other try: only what is not there. What was inserted by it.
+    async fn again(
+        &self,
+        job: &Arc<Job>,
+        refused: &BTreeMap<Place, String>,
+        repair: &mut u32,
+    ) -> Result<Columns, Trouble> {
+        let _permit = self.permits.acquire().await;
+        let mut stored = self.missing(job, refused).await?;
+        let mut left = 0;
+        if !stored.is_empty() {
+            self.send(&job.token(), &mut stored).await?;
+            let mut missing = self.missing(job, refused).await?;
+            if !missing.is_empty() {
+                // Its own token lets them through no more: it was planted, and they were deleted
+                // since. Every owner counts its repairs from 0, and goes on only after a clean one:
+                // so an unclear one that arrives late is swallowed too.
+                self.send(&job.token().part(&format!("r{repair}")), &mut missing).await?;
+                *repair += 1;
+                let missing = self.missing(job, refused).await?;
+                left = missing.event_rows + missing.quarantined.values().sum::<u64>();
+            }
+        }
+        if left > 0 {
+            let why = format!("{left} rows are not there after a clean insert; is there a TTL?");
+            return Err(InsertError::Retry(why).into());
+        }
+        self.record_found(job, &stored.facts).await?;
+        Ok(stored)
+    }
+
+    /// Columns of what is not there.
+    async fn missing(
+        &self,
+        job: &Arc<Job>,
+        refused: &BTreeMap<Place, String>,
+    ) -> Result<Columns, Trouble> {
+        let found = self.warehouse.stored(&job.log, job.range).await.map_err(InsertError::from)?;
+        let stored = found.into_iter().collect();
+        job.columns(Known { stored, refused: refused.clone(), within: None }).await
+    }
+
+    /// Whether rows were found that ClickHouse refuses.
+    async fn find_refused(
+        &self,
+        job: &Arc<Job>,
+        why: &str,
+        refused: &mut BTreeMap<Place, String>,
+    ) -> Result<bool, SettleError> {
+        let _permit = self.permits.acquire().await;
+        let known = refused.len();
+        match poison::find(&self.warehouse, job, refused).await {
+            Ok(()) if refused.len() > known => return Ok(true),
+            Ok(()) => tracing::error!(token = %job.token(), why, "no row alone is refused"),
+            Err(Trouble::Insert(error)) => {
+                tracing::warn!(token = %job.token(), %error, "looking for the refused row");
+            }
+            Err(Trouble::Defect(defect)) => return Err(defect),
+        }
+        Ok(false)
+    }
+
+    async fn send(&self, token: &Token, columns: &mut Columns) -> Result<(), Trouble> {
+        fault::point("insert::before_events");
+        if let Some(block) = columns.events.take() {
+            self.warehouse.insert(Table::Events, token, block).await?;
+        }
+        fault::point("insert::after_events");
+        if let Some(block) = columns.quarantine.take() {
+            self.warehouse.insert(Table::Quarantine, token, block).await?;
+        }
+        fault::point("insert::after_quarantine");
+        Ok(())
+    }
+
+    /// The batch's row, of what was sent.
+    async fn record(&self, job: &Job, facts: &Facts) -> Result<(), Trouble> {
+        let row = BatchRow {
+            event_rows: facts.event_rows,
+            quarantined_rows: facts.quarantined_rows,
+            skipped: facts.skipped.clone(),
+            mapping_versions: facts.mapping_versions.clone(),
+            digest: facts.digest,
+            ..batch_row(job)
+        };
+        self.warehouse.add_batch(&job.token(), &row).await?;
+        fault::point("insert::after_batches");
+        Ok(())
+    }
+
+    /// The batch's row, of what is there.
+    async fn record_found(&self, job: &Job, facts: &Facts) -> Result<(), Trouble> {
+        let found = self.warehouse.summary(&job.log, job.range).await.map_err(InsertError::from)?;
+        if found.batches > 0 {
+            return Ok(());
+        }
+        let row = BatchRow {
+            event_rows: found.event_rows,
+            quarantined_rows: found.quarantined_rows,
+            skipped: facts.skipped.clone(),
+            mapping_versions: found.mapping_versions,
+            digest: found.digest,
+            ..batch_row(job)
+        };
+        Ok(self.warehouse.add_batch(&job.token(), &row).await?)
+    }
+
+    fn count(&self, job: &Job, stored: &Columns, outcome: &str) {
+        let metrics = &self.metrics;
+        metrics.batch_records.observe(job.batch.len() as f64);
+        metrics.batches.with_label_values(&[job.closed_by.as_str(), outcome]).inc();
+        metrics.events.with_label_values(&[&*job.log.topic]).inc_by(stored.event_rows);
+        for (reason, rows) in &stored.quarantined {
+            metrics.quarantined.with_label_values(&[reason]).inc_by(*rows);
+        }
+    }
 }
 
-/// 2262-01-01 in microseconds: the last year ClickHouse holds in 64-bit nanoseconds.
-const MAX_MICROS: i64 = 9_214_646_400_000_000;
+fn delays() -> ExponentialBackoff {
+    let schedule = ExponentialBuilder::new().with_min_delay(Duration::from_millis(100));
+    schedule.with_max_delay(LONGEST_DELAY).with_jitter().without_max_times().build()
+}
+
+fn batch_row(job: &Job) -> BatchRow {
+    BatchRow {
+        kafka_cluster: job.log.cluster.to_string(),
+        kafka_topic: job.log.topic.to_string(),
+        kafka_incarnation: job.log.incarnation.to_string(),
+        kafka_partition: job.log.partition,
+        first_offset: job.range.first,
+        last_offset: job.range.last,
+        event_rows: 0,
+        quarantined_rows: 0,
+        skipped: Vec::new(),
+        empty_ranges: job.batch.holes().iter().map(|hole| (hole.first, hole.last)).collect(),
+        mapping_versions: Vec::new(),
+        token: job.token().to_string(),
+        digest: [0; 32],
+    }
+}
+
+/// Why a try did not store the batch.
+#[derive(Debug)]
+pub enum Trouble {
+    /// ClickHouse, or the way to it.
+    Insert(InsertError),
+    /// Ourselves.
+    Defect(SettleError),
+}
+
+impl From<InsertError> for Trouble {
+    fn from(error: InsertError) -> Trouble {
+        Trouble::Insert(error)
+    }
+}
 
 /// A batch that cannot become rows: a defect of ours, which must end the run rather than skip it.
 #[derive(Debug, thiserror::Error)]

@@ -7,9 +7,11 @@
 //!
 //! Deliberately unknown here: files, environment variables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+
+use crate::event::PartitionId;
 
 /// Where records come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +35,10 @@ pub struct KafkaConfig {
     pub properties: BTreeMap<String, String>,
     /// What to consume.
     pub topics: Vec<TopicConfig>,
+    /// Partitions whose lost records an operator has accepted: a word for one start
+    /// (`--accept-gap`), not a setting to stay.
+    #[serde(skip)]
+    pub accept_gap: BTreeSet<PartitionId>,
 }
 
 /// One topic.
@@ -74,6 +80,7 @@ impl Default for KafkaConfig {
             session_timeout_ms: 45_000,
             properties: BTreeMap::new(),
             topics: Vec::new(),
+            accept_gap: BTreeSet::new(),
         }
     }
 }

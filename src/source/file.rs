@@ -20,7 +20,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Assignment, Intake, Source, SourceError, Waker};
+use super::{Answer, Assignment, Commit, Intake, Source, SourceError, Waker};
 use crate::event::{Headers, Micros, PartitionId, RawRecord};
 
 /// Lines handed over before batches are looked after.
@@ -36,6 +36,7 @@ pub struct FileSource {
     line: Vec<u8>,
     next: i64,
     state: State,
+    commits: Vec<Commit>,
     waker: Arc<Waker>,
 }
 
@@ -68,6 +69,7 @@ impl FileSource {
             line: Vec::new(),
             next: 0,
             state: State::New,
+            commits: Vec::new(),
             waker: Arc::new(Waker::default()),
         })
     }
@@ -86,8 +88,13 @@ impl Source for FileSource {
                 partition: self.partition.clone(),
                 cluster: "".into(),
                 incarnation: Arc::clone(&self.incarnation),
-                start: 0,
+                committed: None,
+                log_start: 0,
+                log_end: i64::MAX,
             });
+        }
+        for commit in self.commits.drain(..) {
+            intake.committed(&commit, Answer::Done);
         }
         for _ in 0..TURN {
             if self.state == State::Ended || !intake.wants(&self.partition) {
@@ -101,6 +108,7 @@ impl Source for FileSource {
             })?;
             if read == 0 {
                 self.state = State::Ended;
+                intake.reached_end(&self.partition);
                 intake.ended();
                 return Ok(());
             }
@@ -118,15 +126,21 @@ impl Source for FileSource {
         Ok(())
     }
 
-    fn commit(&mut self, _: &PartitionId, _: i64) -> Result<(), SourceError> {
+    fn commit(&mut self, commits: Vec<Commit>) -> Result<(), SourceError> {
+        // A file remembers nothing: where to go on is what the warehouse holds.
+        self.commits.extend(commits);
+        self.waker.ring();
         Ok(())
     }
+
+    fn begin(&mut self, _: &PartitionId, _: i64) -> Result<(), SourceError> {
+        // Lines come one after the other anyway; who has them already passes over them.
+        Ok(())
+    }
+
+    fn look_again(&mut self, _: &PartitionId) {}
 
     fn release(&mut self, _: &PartitionId) -> Result<(), SourceError> {
-        Ok(())
-    }
-
-    fn close(&mut self) -> Result<(), SourceError> {
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Where records come from: Kafka, or a file for a backfill.
 //!
 //! In: a place to consume. Out: records handed to an [`Intake`], partition by partition, in the
-//! order of their offsets; back travel only commits and releases.
+//! order of their offsets; back travel only commits, releases and where to read on.
 //!
 //! # Invariants
 //! - A source is driven by one thread: whoever calls [`Source::poll`] also commits and releases.
@@ -20,7 +20,7 @@ mod wake;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::event::{PartitionId, RawRecord};
+use crate::event::{LogId, PartitionId, RawRecord};
 
 pub use config::{KafkaConfig, TopicConfig};
 pub use wake::Waker;
@@ -30,14 +30,18 @@ pub trait Source {
     /// Hand over what there is. Waits until there is something, the waker is rung, or `timeout`.
     fn poll(&mut self, timeout: Duration, intake: &mut dyn Intake) -> Result<(), SourceError>;
 
-    /// Everything of the partition before `next_offset` is stored.
-    fn commit(&mut self, partition: &PartitionId, next_offset: i64) -> Result<(), SourceError>;
+    /// Ask for offsets to be remembered; the answer to each comes to [`Intake::committed`].
+    fn commit(&mut self, commits: Vec<Commit>) -> Result<(), SourceError>;
+
+    /// Hand over every record of the partition from this offset on. Earlier ones may come before it.
+    fn begin(&mut self, partition: &PartitionId, offset: i64) -> Result<(), SourceError>;
+
+    /// What stands in Kafka is not what a partition's work rests on: its log broke off, or a commit
+    /// was fenced. Look it up and assign it anew.
+    fn look_again(&mut self, partition: &PartitionId);
 
     /// A revoked partition has nothing in flight any more.
     fn release(&mut self, partition: &PartitionId) -> Result<(), SourceError>;
-
-    /// Make the commits last; dropping the source then leaves.
-    fn close(&mut self) -> Result<(), SourceError>;
 
     /// Rings when a batch is settled or it is time to stop.
     fn waker(&self) -> Arc<Waker>;
@@ -45,11 +49,14 @@ pub trait Source {
 
 /// Who takes a source's records.
 pub trait Intake {
-    /// A partition is ours from its `start` on.
+    /// A partition is ours.
     fn assigned(&mut self, assignment: Assignment);
 
     /// A partition is ours no longer: finish what is in flight, then release it.
     fn revoked(&mut self, partition: &PartitionId);
+
+    /// What became of a commit.
+    fn committed(&mut self, commit: &Commit, answer: Answer);
 
     /// Whether there is room for the partition's next record.
     fn wants(&self, partition: &PartitionId) -> bool;
@@ -57,11 +64,18 @@ pub trait Intake {
     /// The partition's next record.
     fn take(&mut self, partition: &PartitionId, record: &RawRecord<'_>);
 
+    /// Every record the partition holds now has been handed over.
+    fn reached_end(&mut self, partition: &PartitionId);
+
+    /// The partition cannot be read on: its next offset is outside its log, or its topic has
+    /// another id now.
+    fn broken(&mut self, partition: &PartitionId, why: &str);
+
     /// The source has no further records and never will: the end of a file.
     fn ended(&mut self);
 }
 
-/// A partition that has become ours.
+/// A partition that has become ours, and what the source knows of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Assignment {
     /// Which partition.
@@ -70,8 +84,62 @@ pub struct Assignment {
     pub cluster: Arc<str>,
     /// The topic's id; empty where the broker has none.
     pub incarnation: Arc<str>,
-    /// The offset reading begins at.
-    pub start: i64,
+    /// What was committed last, if anything is.
+    pub committed: Option<Committed>,
+    /// The first offset the log still holds.
+    pub log_start: i64,
+    /// One past the last offset of the log, when it was looked at.
+    pub log_end: i64,
+}
+
+impl Assignment {
+    /// The offset reading begins at unless somebody knows better.
+    pub fn reads_from(&self) -> i64 {
+        let committed = self.committed.as_ref().map(|committed| committed.next_offset);
+        let is_there = |offset: &i64| (self.log_start..=self.log_end).contains(offset);
+        committed.filter(is_there).unwrap_or(self.log_start)
+    }
+
+    /// The log that its offsets count in.
+    pub fn log(&self) -> LogId {
+        LogId {
+            cluster: Arc::clone(&self.cluster),
+            topic: Arc::clone(&self.partition.topic),
+            incarnation: Arc::clone(&self.incarnation),
+            partition: self.partition.partition,
+        }
+    }
+}
+
+/// What a consumer group remembers of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed {
+    /// Everything before it is stored.
+    pub next_offset: i64,
+    /// What was committed beside it.
+    pub metadata: String,
+}
+
+/// An offset to remember.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Commit {
+    /// Of which partition.
+    pub partition: PartitionId,
+    /// Everything before it is stored.
+    pub next_offset: i64,
+    /// To be kept beside it.
+    pub metadata: String,
+}
+
+/// What became of a commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    /// It is remembered.
+    Done,
+    /// The partition is not ours any more; somebody else goes on with it.
+    Fenced(String),
+    /// Nobody knows: the same commit may be asked for again.
+    Unknown(String),
 }
 
 /// Why a source cannot go on.

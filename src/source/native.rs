@@ -1,11 +1,14 @@
-//! The librdkafka call the safe wrapper lacks: DescribeTopics, for the ids of topics.
+//! The librdkafka calls the safe wrapper lacks: DescribeTopics, for the ids of topics, and a commit
+//! whose answer is told.
 //!
-//! In: a client and topic names. Out: each topic's id as Kafka prints it (URL-safe base64).
+//! In: a client; topic names, offsets. Out: each topic's id as Kafka prints it (URL-safe base64); an
+//! answer to the commit in the consumer's own queue.
 //!
 //! # Invariants
 //! - Every object made here is destroyed here, on every way out.
 //!
-//! Deliberately unknown here: what an id is for. It changes when a topic is recreated.
+//! Deliberately unknown here: what an id is for (it changes when a topic is recreated), and what is
+//! committed.
 
 #![allow(unsafe_code, reason = "calls into librdkafka; each call says why it is sound")]
 
@@ -15,6 +18,31 @@ use std::time::Duration;
 
 use rdkafka::bindings as rd;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::topic_partition_list::TopicPartitionList;
+
+/// Commit without waiting; the answer comes to the context's `commit_callback`, by a poll of the
+/// consumer. The wrapper's own asynchronous commit asks for no answer: librdkafka sends one only
+/// where it is given a queue or a C callback for it.
+pub fn commit<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    list: &TopicPartitionList,
+) -> KafkaResult<()> {
+    let client = consumer.client().native_ptr();
+    // SAFETY: `client` lives as long as the borrowed consumer that owns it; the list is copied by
+    // the call; the queue is a reference of our own, given back below.
+    let code = unsafe {
+        let queue = rd::rd_kafka_queue_get_consumer(client);
+        let code = rd::rd_kafka_commit_queue(client, list.ptr(), queue, None, std::ptr::null_mut());
+        rd::rd_kafka_queue_destroy(queue);
+        code
+    };
+    if code == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+        Ok(())
+    } else {
+        Err(KafkaError::ConsumerCommit(code.into()))
+    }
+}
 
 /// The id of each topic that has one.
 pub fn topic_ids<C: ConsumerContext>(

@@ -1,7 +1,6 @@
 //! Writing one block under its token.
 //!
-//! In: a table, a [`Token`], the bytes of a block. Out: stored, or an [`InsertError`] that says
-//! whether the same insert may be sent again.
+//! In: a table, a [`Token`], the bytes of a block. Out: stored, or an [`InsertError`].
 //!
 //! # Invariants
 //! - One block, one INSERT, one token: ClickHouse takes the block whole or not at all for each
@@ -9,6 +8,8 @@
 //!   above any batch.
 //! - The token names the offsets and nothing of the mappings: a batch made again after a crash
 //!   carries the same one.
+//! - The query id is the token without what tells repairs apart: ClickHouse runs one statement of
+//!   that name at a time (error 216), so a repair cannot overtake a try that still runs.
 //!
 //! Deliberately unknown here: how often to try.
 
@@ -18,7 +19,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Warehouse;
-use crate::event::{OffsetRange, PartitionId};
+use super::outcome::InsertError;
+use crate::event::{LogId, OffsetRange};
 
 /// How long ClickHouse may take over one block before the outcome counts as unknown.
 const INSERT_TIMEOUT: Duration = Duration::from_secs(120);
@@ -34,45 +36,64 @@ pub enum Table {
     Events,
     /// What could not be normalised.
     Quarantine,
+    /// What was stored as a whole.
+    Batches,
+    /// What was lost before it could be read.
+    Gaps,
+}
+
+impl Table {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Table::Events => "events",
+            Table::Quarantine => "quarantine",
+            Table::Batches => "batches",
+            Table::Gaps => "gaps",
+        }
+    }
 }
 
 /// The name of a block, by which ClickHouse knows a repeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Token(String);
+pub struct Token {
+    batch: String,
+    part: String,
+}
 
 impl Token {
-    /// The token of a batch's events.
-    pub fn of(
-        cluster: &str,
-        incarnation: &str,
-        partition: &PartitionId,
-        range: OffsetRange,
-    ) -> Token {
-        let PartitionId { topic, partition } = partition;
-        Token(format!("{cluster}/{topic}/{incarnation}/{partition}/{range}"))
+    /// The token of a batch.
+    pub fn of(log: &LogId, range: OffsetRange) -> Token {
+        Token { batch: format!("{log}/{range}"), part: String::new() }
     }
 
-    /// The token of the same batch's block in a table.
-    fn in_table(&self, table: Table) -> String {
-        match table {
-            Table::Events => self.0.clone(),
-            Table::Quarantine => format!("{}/q", self.0),
-        }
+    /// The token of another block of the same batch: of rows that its own token does not let through
+    /// any more, for it was planted and they were deleted since.
+    pub fn part(&self, name: &str) -> Token {
+        Token { batch: self.batch.clone(), part: format!("/{name}") }
+    }
+
+    /// By which one statement of the batch's runs at a time.
+    pub(super) fn query_id(&self, table: Table) -> String {
+        let suffix = match table {
+            Table::Events => "",
+            Table::Quarantine => "/q",
+            Table::Batches => "/b",
+            Table::Gaps => "/g",
+        };
+        format!("{}{suffix}", self.batch)
+    }
+
+    /// By which ClickHouse swallows a repeat.
+    pub(super) fn deduplication(&self, table: Table) -> String {
+        format!("{}{}", self.query_id(table), self.part)
     }
 }
 
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.deduplication(Table::Events))
     }
-}
-
-/// Why a block may not be stored.
-#[derive(Debug, thiserror::Error)]
-pub enum InsertError {
-    /// It may or may not have been stored, or ClickHouse cannot take it now: send the same again.
-    #[error("{0}")]
-    Retry(String),
 }
 
 impl Warehouse {
@@ -83,36 +104,56 @@ impl Warehouse {
         token: &Token,
         block: Bytes,
     ) -> Result<(), InsertError> {
-        let sql = match table {
-            Table::Events => "INSERT INTO events FORMAT ArrowStream",
-            Table::Quarantine => "INSERT INTO quarantine FORMAT ArrowStream",
-        };
-        let token = token.in_table(table);
-        let mut insert = self
+        let sql = format!("INSERT INTO {} FORMAT ArrowStream", table.name());
+        let insert = self
             .client()
             .insert_formatted_with(sql)
-            .with_timeouts(Some(SEND_TIMEOUT), Some(INSERT_TIMEOUT))
-            .with_setting("query_id", token.as_str())
-            .with_setting("insert_deduplication_token", token.as_str())
-            .with_setting("insert_deduplicate", "1")
-            .with_setting("async_insert", "0")
-            .with_setting("max_insert_threads", "1")
-            .with_setting("input_format_parallel_parsing", "0")
-            .with_setting("max_insert_block_size", "100000000")
-            .with_setting("min_insert_block_size_rows", "100000000")
-            .with_setting("min_insert_block_size_bytes", "10000000000")
-            // A backfill may span more months than the default of 100 table partitions.
-            .with_setting("max_partitions_per_insert_block", "0");
-        let mut rest = block;
-        while !rest.is_empty() {
-            let chunk = rest.split_to(rest.len().min(CHUNK_BYTES));
-            insert.send(chunk).await.map_err(retry)?;
-        }
-        insert.end().await.map_err(retry)
+            .with_setting("query_id", token.query_id(table))
+            .with_setting("insert_deduplication_token", token.deduplication(table))
+            .with_setting("insert_deduplicate", "1");
+        send(insert, block).await
+    }
+
+    /// Try a block on an empty table that is like `events`, and drop it: whether ClickHouse would
+    /// take these rows. The table is named by `trial`.
+    pub async fn try_events(&self, trial: &str, block: Bytes) -> Result<(), InsertError> {
+        let insert = self
+            .client()
+            .insert_formatted_with(format!("INSERT INTO `{trial}` FORMAT ArrowStream"))
+            .with_setting("insert_deduplicate", "0");
+        send(insert, block).await
+    }
+
+    /// Make the table for [`Warehouse::try_events`].
+    pub async fn begin_trial(&self, trial: &str) -> Result<(), InsertError> {
+        self.end_trial(trial).await?;
+        Ok(self.run(&format!("CREATE TABLE `{trial}` AS events")).await?)
+    }
+
+    /// Drop the table of [`Warehouse::begin_trial`].
+    pub async fn end_trial(&self, trial: &str) -> Result<(), InsertError> {
+        Ok(self.run(&format!("DROP TABLE IF EXISTS `{trial}` SYNC")).await?)
     }
 }
 
-/// The next issue tells poison and refusals from faults that pass; until then nothing is given up.
-fn retry(error: clickhouse::error::Error) -> InsertError {
-    InsertError::Retry(error.to_string())
+async fn send(
+    insert: clickhouse::insert_formatted::InsertFormatted,
+    block: Bytes,
+) -> Result<(), InsertError> {
+    let mut insert = insert
+        .with_timeouts(Some(SEND_TIMEOUT), Some(INSERT_TIMEOUT))
+        .with_setting("async_insert", "0")
+        .with_setting("max_insert_threads", "1")
+        .with_setting("input_format_parallel_parsing", "0")
+        .with_setting("max_insert_block_size", "100000000")
+        .with_setting("min_insert_block_size_rows", "100000000")
+        .with_setting("min_insert_block_size_bytes", "10000000000")
+        // A backfill may span more months than the default of 100 table partitions.
+        .with_setting("max_partitions_per_insert_block", "0");
+    let mut rest = block;
+    while !rest.is_empty() {
+        let chunk = rest.split_to(rest.len().min(CHUNK_BYTES));
+        insert.send(chunk).await?;
+    }
+    Ok(insert.end().await?)
 }

@@ -63,6 +63,11 @@ pub const ALL: &[Migration] = &[
         name: "batches",
         sql: include_str!("../../deploy/clickhouse/0003_batches.sql"),
     },
+    Migration {
+        version: 4,
+        name: "gaps",
+        sql: include_str!("../../deploy/clickhouse/0004_gaps.sql"),
+    },
 ];
 
 impl Migration {

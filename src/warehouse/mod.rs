@@ -14,7 +14,9 @@
 pub mod block;
 mod config;
 mod insert;
+mod ledger;
 pub mod migrate;
+pub mod outcome;
 mod row;
 mod select;
 mod tally;
@@ -27,7 +29,9 @@ use clickhouse::{Client, Compression};
 use tokio::sync::OnceCell;
 
 pub use config::ClickHouseConfig;
-pub use insert::{InsertError, Table, Token};
+pub use insert::{Table, Token};
+pub use ledger::{BatchRow, GapKind, GapRow, Reach, Summary};
+pub use outcome::InsertError;
 pub use tally::Tally;
 
 /// How long ClickHouse may work on one read, and how long we wait for it.

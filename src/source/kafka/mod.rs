@@ -10,32 +10,35 @@
 //! # Invariants
 //! - The rebalance callback only notes what happened. Assigning, unassigning and committing follow
 //!   on the polling thread, outside the callback: waiting in it would stall every lane.
-//! - Every start offset is explicit: the committed one, else the start of the log.
-//! - A revoked partition stays assigned until its lane is released, then its last offset is
-//!   committed and it is given up.
+//! - A commit is asked for only while its partition is our own, and its topic's id was what it
+//!   should be at most [`ID_AGE`] ago: the coordinator checks member and generation, no more.
+//! - A revoked partition stays assigned until its lane is released.
 //!
 //! Deliberately unknown here: batches, and when an offset may be committed.
 
+mod assign;
 mod client;
+mod lane;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use rdkafka::consumer::base_consumer::PartitionQueue;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, RebalanceProtocol};
-use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, RebalanceProtocol};
+use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use self::client::{Context, Rebalance, client_config, report, unavailable};
-use super::{Assignment, Intake, KafkaConfig, Source, SourceError, Waker, native};
-use crate::event::{Headers, PartitionId, RawRecord};
+use self::assign::{REQUEST_TIMEOUT, incarnations, look_up};
+use self::client::{Context, Rebalance, client_config, unavailable};
+use self::lane::{Lane, hand_over};
+use super::{Answer, Commit, Intake, KafkaConfig, Source, SourceError, Waker, native};
+use crate::event::PartitionId;
+use crate::telemetry::Health;
 
-/// How long one request to the broker may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// Records taken from one partition before the next has its turn.
-const TURN: usize = 2_000;
+/// How long a topic's id is believed.
+const ID_AGE: Duration = Duration::from_secs(5);
 
 /// A consumer of topics.
 pub struct KafkaSource {
@@ -45,24 +48,27 @@ pub struct KafkaSource {
     lanes: Vec<Lane>,
     /// Partitions being revoked: given up together, when the last of them is released.
     revoking: Vec<PartitionId>,
+    /// When an assignment that Kafka could not tell us enough about is tried again.
+    again: Option<(Instant, ExponentialBackoff)>,
+    ids_checked: Instant,
+    /// When a broker was last looked for, while none can be reached.
+    looked: Instant,
+    /// Answers to commits that were never sent.
+    refused: Vec<(Commit, Answer)>,
     /// Scratch for packing a record's headers.
     headers: Vec<u8>,
     waker: Arc<Waker>,
 }
 
-struct Lane {
-    partition: PartitionId,
-    queue: PartitionQueue<Context>,
-    /// What was last asked to be committed.
-    next_offset: Option<i64>,
-}
-
 impl KafkaSource {
     /// Connect and join the group; the waker rings when there are records.
-    pub fn connect(config: &KafkaConfig, waker: Arc<Waker>) -> Result<KafkaSource, SourceError> {
-        let context = Context::default();
+    pub fn connect(
+        config: &KafkaConfig,
+        waker: Arc<Waker>,
+        health: Health,
+    ) -> Result<KafkaSource, SourceError> {
         let mut consumer: BaseConsumer<Context> = client_config(config)
-            .create_with_context(context)
+            .create_with_context(Context::new(health))
             .map_err(|error| SourceError::Fatal(format!("kafka: {error}")))?;
         let ring = Arc::clone(&waker);
         consumer.set_nonempty_callback(move || ring.ring());
@@ -79,28 +85,58 @@ impl KafkaSource {
             topic_ids: config.topic_ids,
             lanes: Vec::new(),
             revoking: Vec::new(),
+            again: None,
+            ids_checked: Instant::now(),
+            looked: Instant::now(),
+            refused: Vec::new(),
             headers: Vec::new(),
             waker,
         })
     }
 
     fn rebalance(&mut self, intake: &mut dyn Intake) -> Result<(), SourceError> {
-        let rebalances = std::mem::take(&mut *self.consumer.context().rebalances());
-        for rebalance in rebalances {
-            match rebalance {
-                Rebalance::Assigned(partitions) => self.assign(&partitions, intake)?,
+        if self.again.as_ref().is_some_and(|(at, _)| Instant::now() < *at) {
+            return Ok(());
+        }
+        let consumer = Arc::clone(&self.consumer);
+        loop {
+            // Not held while the note is acted on: Kafka is asked then, and may call back.
+            let Some(note) = consumer.context().rebalances().pop_front() else { return Ok(()) };
+            let done = match &note {
+                Rebalance::Assigned(partitions) => self.assign(partitions, intake),
+                Rebalance::Again(partition) => self.assign_again(partition, intake),
                 Rebalance::Revoked(partitions) => {
-                    for partition in &partitions {
+                    for partition in partitions {
                         tracing::info!(%partition, "revoked: draining");
                         intake.revoked(partition);
                     }
-                    self.revoking.extend(partitions);
+                    self.revoking.extend(partitions.iter().cloned());
                     // One that has no lane, or an empty revocation, has nothing to wait for.
-                    self.give_up_released()?;
+                    self.give_up_released()
                 }
+            };
+            match done {
+                Err(SourceError::Unavailable { what, cause }) => {
+                    consumer.context().is_down(&format!("{what}: {cause}"));
+                    self.try_again(&what, &cause);
+                    consumer.context().rebalances().push_front(note);
+                    return Ok(());
+                }
+                done => done?,
             }
+            self.again = None;
         }
-        Ok(())
+    }
+
+    fn try_again(&mut self, what: &str, cause: &str) {
+        let fresh = || {
+            let schedule = ExponentialBuilder::new().with_max_delay(Duration::from_secs(10));
+            schedule.with_jitter().without_max_times().build()
+        };
+        let mut delays = self.again.take().map_or_else(fresh, |(_, delays)| delays);
+        let delay = delays.next().unwrap_or(REQUEST_TIMEOUT);
+        tracing::warn!(cause, delay_ms = delay.as_millis() as u64, "{what}; trying again");
+        self.again = Some((Instant::now() + delay, delays));
     }
 
     fn assign(
@@ -108,77 +144,49 @@ impl KafkaSource {
         partitions: &[PartitionId],
         intake: &mut dyn Intake,
     ) -> Result<(), SourceError> {
-        let mut list = TopicPartitionList::new();
-        for partition in partitions {
-            list.add_partition(&partition.topic, partition.partition);
-        }
-        let list = self
-            .consumer
-            .committed_offsets(list, REQUEST_TIMEOUT)
-            .map_err(|error| unavailable("reading committed offsets", &error))?;
-        let incarnations = self.incarnations(partitions)?;
+        let assignments = look_up(&self.consumer, &self.cluster, self.topic_ids, partitions)?;
         let mut starts = TopicPartitionList::new();
-        for partition in partitions {
-            let committed = list
-                .find_partition(&partition.topic, partition.partition)
-                .map(|found| found.offset());
-            let start = match committed {
-                Some(Offset::Offset(offset)) => offset,
-                _ => self.log_start(partition)?,
-            };
+        for assignment in &assignments {
+            let partition = &assignment.partition;
+            // The intake may know better; until it has said so, no record is taken.
+            let start = Offset::Offset(assignment.reads_from());
             starts
-                .add_partition_offset(&partition.topic, partition.partition, Offset::Offset(start))
+                .add_partition_offset(&partition.topic, partition.partition, start)
                 .map_err(|error| unavailable("assigning", &error))?;
-            let queue = self.split(partition)?;
-            self.lanes.push(Lane { partition: partition.clone(), queue, next_offset: None });
-            let incarnation = incarnations.get(&*partition.topic).cloned().unwrap_or_default();
-            tracing::info!(%partition, start, %incarnation, "assigned");
-            intake.assigned(Assignment {
-                partition: partition.clone(),
-                cluster: Arc::clone(&self.cluster),
-                incarnation: incarnation.into(),
-                start,
-            });
+            self.lanes.push(Lane::split(&self.consumer, assignment, &self.waker)?);
         }
         let assigned = match self.consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => self.consumer.incremental_assign(&starts),
             _ => self.consumer.assign(&starts),
         };
-        assigned.map_err(|error| unavailable("assigning", &error))
-    }
-
-    fn split(&self, partition: &PartitionId) -> Result<PartitionQueue<Context>, SourceError> {
-        let split = self.consumer.split_partition_queue(&partition.topic, partition.partition);
-        let mut queue = split
-            .ok_or_else(|| SourceError::Fatal(format!("{partition}: librdkafka has no queue")))?;
-        let ring = Arc::clone(&self.waker);
-        queue.set_nonempty_callback(move || ring.ring());
-        Ok(queue)
-    }
-
-    fn log_start(&self, partition: &PartitionId) -> Result<i64, SourceError> {
-        let (low, _) = self
-            .consumer
-            .fetch_watermarks(&partition.topic, partition.partition, REQUEST_TIMEOUT)
-            .map_err(|error| unavailable(&format!("{partition}: reading the log start"), &error))?;
-        Ok(low)
-    }
-
-    fn incarnations(
-        &self,
-        partitions: &[PartitionId],
-    ) -> Result<HashMap<String, String>, SourceError> {
-        let mut topics: Vec<&str> = partitions.iter().map(|p| &*p.topic).collect();
-        topics.sort_unstable();
-        topics.dedup();
-        if topics.is_empty() || !self.topic_ids {
-            return Ok(HashMap::new());
+        assigned.map_err(|error| SourceError::Fatal(format!("kafka: assigning: {error}")))?;
+        self.ids_checked = Instant::now();
+        for assignment in assignments {
+            tracing::info!(partition = %assignment.partition, incarnation = %assignment.incarnation,
+                committed = assignment.committed.as_ref().map(|found| found.next_offset), "assigned");
+            intake.assigned(assignment);
         }
-        let ids = native::topic_ids(&self.consumer, &topics, REQUEST_TIMEOUT);
-        ids.map_err(|cause| SourceError::Unavailable {
-            what: "kafka: reading topic ids".into(),
-            cause,
-        })
+        Ok(())
+    }
+
+    fn assign_again(
+        &mut self,
+        partition: &PartitionId,
+        intake: &mut dyn Intake,
+    ) -> Result<(), SourceError> {
+        let found = self.lanes.iter_mut().find(|lane| lane.partition == *partition);
+        // An assignment that was lost is revoked next.
+        let Some(lane) = found.filter(|_| !self.consumer.assignment_lost()) else {
+            return Ok(());
+        };
+        let partitions = std::slice::from_ref(partition);
+        for found in look_up(&self.consumer, &self.cluster, self.topic_ids, partitions)? {
+            lane.broken = None;
+            lane.reads_from = None;
+            lane.incarnation = Arc::clone(&found.incarnation);
+            intake.assigned(found);
+        }
+        Ok(())
     }
 
     /// Answer a revocation once every lane of it is released. One call for all of them: the group
@@ -200,23 +208,49 @@ impl KafkaSource {
         unassigned.map_err(|error| unavailable("unassigning", &error))
     }
 
-    fn commit_now(&self, lanes: &[&Lane]) -> Result<(), SourceError> {
-        let mut list = TopicPartitionList::new();
-        for lane in lanes {
-            if let Some(next) = lane.next_offset {
-                let (topic, partition) = (&lane.partition.topic, lane.partition.partition);
-                let offset = Offset::Offset(next);
-                list.add_partition_offset(topic, partition, offset)
-                    .map_err(|error| unavailable("committing", &error))?;
-            }
-        }
-        // Who has lost its assignment is fenced: a commit would only wait for its refusal.
-        if list.count() == 0 || self.consumer.assignment_lost() {
+    /// Whether every topic is still the one it was when it was assigned.
+    fn check_ids(&mut self) -> Result<(), SourceError> {
+        if !self.topic_ids || self.ids_checked.elapsed() < ID_AGE {
             return Ok(());
         }
-        self.consumer
-            .commit(&list, CommitMode::Sync)
-            .map_err(|error| unavailable("committing", &error))
+        let topics = self.lanes.iter().map(|lane| &*lane.partition.topic);
+        let ids: HashMap<String, String> = incarnations(&self.consumer, topics)?;
+        self.ids_checked = Instant::now();
+        for lane in &mut self.lanes {
+            let id = ids.get(&*lane.partition.topic).map_or("", String::as_str);
+            if id != &*lane.incarnation && lane.broken.is_none() {
+                let was = &lane.incarnation;
+                lane.broken = Some(match id {
+                    "" => format!("its topic (id {was}) is gone"),
+                    id => format!("its topic was made again: id {was} before, {id} now"),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// librdkafka says when it has lost the last broker, not when it has found one again.
+    fn look_for_brokers(&mut self) {
+        const EVERY: Duration = Duration::from_secs(2);
+        if !self.consumer.context().seems_down() || self.looked.elapsed() < EVERY {
+            return;
+        }
+        if self.consumer.client().fetch_cluster_id(Duration::from_millis(500)).is_some() {
+            self.consumer.context().is_up();
+        }
+        self.looked = Instant::now();
+    }
+
+    fn send(&mut self, commits: &[Commit]) -> Result<(), SourceError> {
+        let mut list = TopicPartitionList::with_capacity(commits.len());
+        for Commit { partition, next_offset, metadata } in commits {
+            let mut element = list.add_partition(&partition.topic, partition.partition);
+            element.set_metadata(metadata);
+            element
+                .set_offset(Offset::Offset(*next_offset))
+                .map_err(|error| unavailable("committing", &error))?;
+        }
+        native::commit(&self.consumer, &list).map_err(|error| unavailable("committing", &error))
     }
 }
 
@@ -224,100 +258,98 @@ impl Source for KafkaSource {
     fn poll(&mut self, timeout: Duration, intake: &mut dyn Intake) -> Result<(), SourceError> {
         let consumer = Arc::clone(&self.consumer);
         let mut idle = true;
-        match consumer.poll(Duration::ZERO) {
-            None => {}
-            Some(Err(error)) => report(&error)?,
-            // Queues are split off before they are assigned, so none comes this way; if one did, it
-            // must not be lost.
-            Some(Ok(message)) => {
-                idle = false;
-                let is_its = |lane: &&Lane| {
-                    lane.partition.partition == message.partition()
-                        && *lane.partition.topic == *message.topic()
-                };
-                if let Some(lane) = self.lanes.iter().find(is_its) {
-                    hand_over(&lane.partition, &message, &mut self.headers, intake);
+        loop {
+            match consumer.poll(Duration::ZERO) {
+                None if consumer.context().was_called() => {}
+                None => break,
+                Some(Err(KafkaError::MessageConsumptionFatal(code))) => {
+                    return Err(SourceError::Fatal(format!("kafka: fatal: {code}")));
                 }
-            }
-        }
-        self.rebalance(intake)?;
-        for lane in &self.lanes {
-            for _ in 0..TURN {
-                if !intake.wants(&lane.partition) {
-                    break;
-                }
-                match lane.queue.poll(Duration::ZERO) {
-                    None => break,
-                    Some(Ok(message)) => {
-                        idle = false;
+                Some(Err(error)) => tracing::warn!(%error, "kafka"),
+                // Queues are split off before they are assigned, so none comes this way; if one
+                // did, it must not be lost.
+                Some(Ok(message)) => {
+                    idle = false;
+                    let lane = self.lanes.iter().find(|lane| lane.holds(&message));
+                    if let Some(lane) = lane {
                         hand_over(&lane.partition, &message, &mut self.headers, intake);
                     }
-                    Some(Err(error)) => {
-                        report(&error)?;
-                        break;
-                    }
                 }
             }
         }
-        if idle {
+        let answers = std::mem::take(&mut *consumer.context().answers());
+        for answer in answers.into_iter().chain(self.refused.drain(..).map(Ok)) {
+            let (commit, answer) = answer?;
+            if answer == Answer::Done {
+                consumer.context().is_up();
+            }
+            intake.committed(&commit, answer);
+        }
+        self.look_for_brokers();
+        self.rebalance(intake)?;
+        for lane in &mut self.lanes {
+            idle &= !lane.drain(&mut self.headers, intake);
+        }
+        if idle && self.refused.is_empty() {
             self.waker.wait(timeout);
         }
         Ok(())
     }
 
-    fn commit(&mut self, partition: &PartitionId, next_offset: i64) -> Result<(), SourceError> {
-        // The one place that commits checks that the partition is still its own: the coordinator
-        // checks member and generation, not ownership.
-        let Some(lane) = self.lanes.iter_mut().find(|lane| lane.partition == *partition) else {
+    fn commit(&mut self, commits: Vec<Commit>) -> Result<(), SourceError> {
+        let checked = self.check_ids();
+        let is_lost = self.consumer.assignment_lost();
+        let mut ours = Vec::with_capacity(commits.len());
+        for commit in commits {
+            let lane = self.lanes.iter().find(|lane| lane.partition == commit.partition);
+            let answer = match (lane, &checked) {
+                (None, _) => Answer::Fenced("the partition is not assigned".into()),
+                (Some(_), _) if is_lost => Answer::Fenced("the assignment was lost".into()),
+                (Some(Lane { broken: Some(why), .. }), _) => Answer::Fenced(why.clone()),
+                (Some(_), Err(error)) => Answer::Unknown(error.to_string()),
+                (Some(_), Ok(())) => {
+                    ours.push(commit);
+                    continue;
+                }
+            };
+            self.refused.push((commit, answer));
+        }
+        if ours.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = self.send(&ours) {
+            let unknown = Answer::Unknown(error.to_string());
+            self.refused.extend(ours.into_iter().map(|commit| (commit, unknown.clone())));
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, partition: &PartitionId, offset: i64) -> Result<(), SourceError> {
+        let found = self.lanes.iter_mut().find(|lane| lane.partition == *partition);
+        let Some(lane) = found.filter(|lane| lane.reads_from != Some(offset)) else {
             return Ok(());
         };
-        lane.next_offset = Some(next_offset);
-        let mut list = TopicPartitionList::new();
-        let offset = Offset::Offset(next_offset);
-        list.add_partition_offset(&partition.topic, partition.partition, offset)
-            .and_then(|()| self.consumer.commit(&list, CommitMode::Async))
-            .map_err(|error| unavailable(&format!("{partition}: committing"), &error))
+        // What was prefetched before is of an older version to librdkafka, and is dropped by it.
+        let (topic, number) = (&partition.topic, partition.partition);
+        self.consumer
+            .seek(topic, number, Offset::Offset(offset), REQUEST_TIMEOUT)
+            .map_err(|error| unavailable(&format!("{partition}: reading from {offset}"), &error))?;
+        lane.reads_from = Some(offset);
+        Ok(())
+    }
+
+    fn look_again(&mut self, partition: &PartitionId) {
+        self.consumer.context().rebalances().push_back(Rebalance::Again(partition.clone()));
     }
 
     fn release(&mut self, partition: &PartitionId) -> Result<(), SourceError> {
-        let Some(at) = self.lanes.iter().position(|lane| lane.partition == *partition) else {
-            return Ok(());
-        };
-        let lane = self.lanes.swap_remove(at);
-        if let Err(error) = self.commit_now(&[&lane]) {
-            tracing::warn!(%partition, %error, "the last commit before giving up failed");
-        }
+        self.lanes.retain(|lane| lane.partition != *partition);
         self.give_up_released()
-    }
-
-    fn close(&mut self) -> Result<(), SourceError> {
-        self.commit_now(&self.lanes.iter().collect::<Vec<_>>())?;
-        Ok(())
     }
 
     fn waker(&self) -> Arc<Waker> {
         Arc::clone(&self.waker)
     }
-}
-
-fn hand_over(
-    partition: &PartitionId,
-    message: &BorrowedMessage<'_>,
-    headers: &mut Vec<u8>,
-    intake: &mut dyn Intake,
-) {
-    headers.clear();
-    for header in message.headers().into_iter().flat_map(|found| found.iter()) {
-        Headers::pack(headers, header.key, header.value.unwrap_or_default());
-    }
-    let record = RawRecord {
-        offset: message.offset(),
-        timestamp: message.timestamp().to_millis().map(|millis| millis.saturating_mul(1_000)),
-        key: message.key(),
-        headers: Headers::packed(headers),
-        payload: message.payload().unwrap_or_default(),
-    };
-    intake.take(partition, &record);
 }
 
 fn cluster_id(consumer: &BaseConsumer<Context>, brokers: &str) -> Result<String, SourceError> {

@@ -1,0 +1,54 @@
+//! A commit that was asked for, until it is answered.
+//!
+//! In: a [`Commit`], answers that said nothing, the clock. Out: when to ask for the same again.
+//!
+//! # Invariants
+//! - It is always the identical commit that is repeated: its first try may yet arrive.
+//!
+//! Deliberately unknown here: what the commit announces.
+
+use std::time::{Duration, Instant};
+
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+
+use crate::source::Commit;
+
+/// A commit without an answer.
+pub struct Asked {
+    commit: Commit,
+    again: Option<Instant>,
+    delays: ExponentialBackoff,
+}
+
+impl Asked {
+    /// It has just been asked for.
+    pub fn new(commit: Commit) -> Asked {
+        let schedule = ExponentialBuilder::new().with_min_delay(Duration::from_millis(100));
+        let schedule = schedule.with_max_delay(Duration::from_secs(10)).with_jitter();
+        Asked { commit, again: None, delays: schedule.without_max_times().build() }
+    }
+
+    /// Whether this is the commit.
+    pub fn is_for(&self, commit: &Commit) -> bool {
+        self.commit == *commit
+    }
+
+    /// The answer said nothing: ask again after a while.
+    pub fn later(&mut self, now: Instant) {
+        self.again = self.delays.next().map(|delay| now + delay);
+    }
+
+    /// When to ask again, if that is to be.
+    pub fn again(&self) -> Option<Instant> {
+        self.again
+    }
+
+    /// The commit, if it is to be asked for again now.
+    pub fn due(&mut self, now: Instant) -> Option<Commit> {
+        let is_due = self.again.is_some_and(|again| again <= now);
+        is_due.then(|| {
+            self.again = None;
+            self.commit.clone()
+        })
+    }
+}

@@ -1,0 +1,194 @@
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::*;
+use crate::event::{Headers, PartitionId};
+use crate::pipeline::intent::announces;
+use crate::schema::{Catalog, TopicRule};
+
+const LIMITS: Limits = Limits { records: 2, bytes: 1 << 20, age: Duration::from_secs(1) };
+
+fn shut() -> Lane {
+    let aliases = Arc::new(HashMap::new());
+    let normaliser = Catalog::default().normaliser("t", &TopicRule::default(), &aliases, 1);
+    let assignment = Assignment {
+        partition: PartitionId { topic: "t".into(), partition: 0 },
+        cluster: "c".into(),
+        incarnation: "i".into(),
+        committed: None,
+        log_start: 10,
+        log_end: 100,
+    };
+    Lane::new(assignment, Arc::new(normaliser), 1, &Metrics::new().unwrap())
+}
+
+fn lane(now: Instant) -> Lane {
+    let mut lane = shut();
+    lane.open(Start { offset: 10, intent_last: None, made_again_to: None }, now);
+    lane
+}
+
+fn record(offset: i64) -> RawRecord<'static> {
+    RawRecord { offset, timestamp: None, key: None, headers: Headers::default(), payload: b"{}" }
+}
+
+fn take(lane: &mut Lane, offsets: impl IntoIterator<Item = i64>, now: Instant) {
+    offsets.into_iter().for_each(|offset| lane.take(&record(offset), now));
+}
+
+/// Announce what is ready; the batch, as it comes to be stored.
+fn announce(lane: &mut Lane, now: Instant) -> Announced {
+    let commit = lane.commit_due(LIMITS, false, now).unwrap();
+    assert!(announces(&commit), "{commit:?}");
+    lane.remembered(&commit).unwrap()
+}
+
+#[test]
+fn a_lane_takes_nothing_before_it_is_known_what_is_stored() {
+    let now = Instant::now();
+    let mut lane = shut();
+    assert!(!lane.has_room(LIMITS));
+    let start = Start { offset: 40, intent_last: None, made_again_to: Some(60) };
+    lane.open(start, now);
+    assert!(lane.has_room(LIMITS));
+    take(&mut lane, [38, 39, 40, 41], now);
+    assert_eq!(lane.passed_over, 2, "records from before the start are no business of ours");
+    let announced = announce(&mut lane, now);
+    assert_eq!(announced.range, OffsetRange { first: 40, last: 41 });
+    assert!(announced.made_again, "somebody may have stored up to 60");
+}
+
+#[test]
+fn a_full_lane_has_no_room_and_its_batches_tile_over_gaps() {
+    let now = Instant::now();
+    let mut lane = lane(now);
+    take(&mut lane, [12], now);
+    assert!(lane.has_room(LIMITS));
+    assert_eq!(lane.commit_due(LIMITS, false, now), None, "neither full nor old");
+    take(&mut lane, [13], now);
+    assert!(!lane.has_room(LIMITS));
+    let first = announce(&mut lane, now);
+    assert_eq!(
+        (first.range, first.closed_by),
+        (OffsetRange { first: 10, last: 13 }, ClosedBy::Records)
+    );
+    assert!(!first.made_again);
+    take(&mut lane, [20, 21], now);
+    assert_eq!(lane.commit_due(LIMITS, true, now), None, "one batch is on its way");
+    lane.stored(first.range, now);
+    assert_eq!(announce(&mut lane, now).range, OffsetRange { first: 14, last: 21 });
+}
+
+#[test]
+fn the_intent_of_a_batch_completes_the_one_before_and_an_idle_lane_completes_by_itself() {
+    let now = Instant::now();
+    let mut lane = lane(now);
+    take(&mut lane, [10, 11], now);
+    let first = announce(&mut lane, now);
+    lane.stored(first.range, now);
+    take(&mut lane, [12], now);
+    let later = now + LIMITS.age;
+    let intent = lane.commit_due(LIMITS, false, later).unwrap();
+    assert_eq!((intent.next_offset, announces(&intent)), (12, true));
+    let second = lane.remembered(&intent).unwrap();
+    assert_eq!(second.closed_by, ClosedBy::Age);
+    lane.stored(second.range, later);
+    assert_eq!(lane.commit_due(LIMITS, false, later), None, "perhaps more comes soon");
+    assert!(!lane.is_idle());
+    assert_eq!(lane.due(LIMITS), Some(later + LIMITS.age));
+    let completion = lane.commit_due(LIMITS, false, later + LIMITS.age).unwrap();
+    assert_eq!((completion.next_offset, announces(&completion)), (13, false));
+    assert!(lane.remembered(&completion).is_none());
+    assert!(lane.is_idle());
+}
+
+#[test]
+fn a_batch_that_was_announced_before_is_made_again_with_the_same_ends() {
+    let now = Instant::now();
+    let start = Start { offset: 10, intent_last: Some(14), made_again_to: Some(14) };
+    // Its records are there, or the log was compacted around its end.
+    for offsets in [vec![10, 11, 12, 13, 14], vec![11, 13, 16], vec![17]] {
+        let mut lane = shut();
+        lane.open(start, now);
+        for offset in &offsets {
+            assert!(lane.has_room(LIMITS), "whatever the limits are now: {offsets:?}");
+            take(&mut lane, [*offset], now);
+        }
+        assert!(!lane.has_room(LIMITS), "it is closed: {offsets:?}");
+        let announced = announce(&mut lane, now);
+        assert_eq!(announced.range, OffsetRange { first: 10, last: 14 }, "{offsets:?}");
+        assert!(announced.made_again);
+        assert_eq!(announced.batch.len(), offsets.iter().filter(|offset| **offset <= 14).count());
+    }
+}
+
+#[test]
+fn a_batch_made_again_ends_where_the_partition_does() {
+    let now = Instant::now();
+    let mut lane = shut();
+    lane.open(Start { offset: 10, intent_last: Some(14), made_again_to: Some(14) }, now);
+    take(&mut lane, [10, 12], now);
+    assert_eq!(lane.commit_due(LIMITS, false, now + LIMITS.age), None, "age does not cut it");
+    lane.reached_end();
+    assert_eq!(announce(&mut lane, now).range, OffsetRange { first: 10, last: 14 });
+}
+
+#[test]
+fn an_unanswered_intent_is_asked_for_again_unchanged_though_more_has_come() {
+    let now = Instant::now();
+    let mut lane = lane(now);
+    take(&mut lane, [10, 11], now);
+    let intent = lane.commit_due(LIMITS, false, now).unwrap();
+    take(&mut lane, [12], now);
+    lane.unanswered(&intent, now);
+    let again = lane.due(LIMITS).unwrap();
+    assert!(again > now);
+    assert_eq!(lane.commit_due(LIMITS, false, again), Some(intent.clone()));
+    assert_eq!(lane.commit_due(LIMITS, false, again), None, "it was just asked for");
+    assert!(lane.remembered(&intent).is_some());
+    assert!(lane.remembered(&intent).is_none(), "the answer to the first try comes late");
+}
+
+#[test]
+fn a_fenced_lane_drops_its_batch_and_begins_no_other() {
+    let now = Instant::now();
+    let mut lane = lane(now);
+    take(&mut lane, [10, 11], now);
+    let intent = lane.commit_due(LIMITS, false, now).unwrap();
+    take(&mut lane, [12], now);
+    assert!(lane.fenced(&intent));
+    assert!(!lane.has_room(LIMITS));
+    assert!(lane.remembered(&intent).is_none(), "an answer that comes after it changes nothing");
+    assert_eq!(lane.commit_due(LIMITS, true, now + LIMITS.age), None);
+    assert!(lane.is_idle() && lane.is_broken_off(), "it is looked up anew");
+}
+
+#[test]
+fn a_revoked_lane_finishes_what_is_on_its_way_and_completes_it() {
+    let now = Instant::now();
+    let mut lane = lane(now);
+    take(&mut lane, [10, 11], now);
+    let announced = announce(&mut lane, now);
+    take(&mut lane, [12], now);
+    lane.revoke(now + LIMITS.age);
+    assert!(!lane.has_room(LIMITS) && !lane.is_idle());
+    lane.stored(announced.range, now);
+    let completion = lane.commit_due(LIMITS, false, now).unwrap();
+    assert_eq!((completion.next_offset, announces(&completion)), (12, false));
+    lane.remembered(&completion);
+    assert!(lane.is_idle(), "what was only filling is read again by the next owner");
+}
+
+#[test]
+fn a_lane_that_cannot_be_read_on_finishes_its_batch_and_then_stands_still() {
+    let now = Instant::now();
+    let mut lane = lane(now);
+    take(&mut lane, [10, 11], now);
+    let announced = announce(&mut lane, now);
+    assert!(lane.break_off() && !lane.break_off(), "news once");
+    assert!(!lane.is_broken_off(), "a batch is on its way");
+    lane.stored(announced.range, now);
+    assert!(lane.is_broken_off() && !lane.has_room(LIMITS));
+    lane.halt();
+    assert!(lane.is_halted() && lane.is_idle() && !lane.is_broken_off());
+}
