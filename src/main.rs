@@ -11,7 +11,7 @@ mod arguments;
 
 use std::fs::File;
 use std::future::Future;
-use std::io::{BufReader, Write as _, stdout};
+use std::io::{BufReader, Write as _, stderr, stdout};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -209,15 +209,29 @@ fn exit(good: bool) -> ExitCode {
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Resolves at the first SIGINT or SIGTERM. From this call on they end the process no more.
+/// Resolves at the first SIGINT or SIGTERM. From this call on the first of them no more ends the
+/// process; the second does, at once, with the code a shell would give it.
 fn interrupted() -> anyhow::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    let (tell, told) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = terminate.recv() => SignalKind::terminate(),
+                _ = interrupt.recv() => SignalKind::interrupt(),
+            }
+        };
+        next().await;
+        // Nobody listens any more where the process is ending already.
+        let _ = tell.send(());
+        let signal = next().await;
+        let _ = writeln!(stderr(), "trailhouse: ended at once by a second signal");
+        std::process::exit(128 + signal.as_raw_value());
+    });
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        // INVARIANT: the sender sends before it is dropped.
+        let _ = told.await;
     })
 }

@@ -16,6 +16,7 @@ use anyhow::ensure;
 use super::fetch::{self, Cache};
 use super::in_process::{InProcessBroker, KEPT_BYTES};
 use super::kafka::{self, KafkaBroker};
+use super::process;
 
 /// Which broker is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -87,6 +88,7 @@ impl Broker {
             BrokerMode::Auto => match apache_can_be_had() {
                 Ok(()) => Self::Apache(KafkaBroker::start(dir, launcher_exe)?),
                 Err(reason) => {
+                    process::still_wanted()?;
                     eprintln!("no Apache Kafka here ({reason:#}); using an in-process broker");
                     in_process()?
                 }

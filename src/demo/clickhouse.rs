@@ -107,6 +107,7 @@ fn program() -> anyhow::Result<Program> {
         Ok(library) => return Ok(Program::Library(library)),
         Err(error) => error,
     };
+    process::still_wanted()?;
     let Some(binary) = fetch::on_path("clickhouse") else { return Err(error) };
     eprintln!("{error:#}\nusing {} instead", binary.display());
     Ok(Program::Binary(binary))

@@ -16,6 +16,7 @@
 mod broker;
 mod clickhouse;
 mod fetch;
+mod folder;
 pub mod generate;
 mod http;
 mod in_process;

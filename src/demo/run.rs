@@ -10,15 +10,17 @@
 //! Deliberately unknown here: how the engines work.
 
 use std::path::{Path, PathBuf};
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::Instant;
 
+use super::folder::{self, Folder};
 use super::generate::{self, TENANTS};
 use super::watermark::{cluster_id, watermarks};
-use super::{Broker, BrokerMode, ClickHouseServer, USER};
+use super::{Broker, BrokerMode, ClickHouseServer, USER, process};
 use crate::app::produce::{Pace, outgoing};
 use crate::app::{Role, Service};
 use crate::config::{Config, Loaded, TenantConfig};
@@ -31,6 +33,7 @@ const BROKEN_EVERY: u64 = 50;
 /// Where records of any schema go, to be told apart by their shape.
 const MIXED: &str = "audit.mixed";
 const PARTITIONS: i32 = 3;
+const INTERRUPTED: &str = "interrupted while starting: nothing was produced";
 /// How long what was produced may take to be stored once producing has ended.
 const SETTLE: Duration = Duration::from_secs(60);
 
@@ -85,28 +88,14 @@ pub async fn run(
 ) -> anyhow::Result<Bottom> {
     let temporary = tempfile::tempdir().context("a temporary folder")?;
     let dir = options.dir.as_deref().unwrap_or(temporary.path());
-    if options.reset {
-        reset(dir)?;
-    }
-    std::fs::create_dir_all(dir).with_context(|| format!("{}", dir.display()))?;
-    let mut engines = Engines::start(&options, dir).await?;
+    let _folder = Folder::take(dir)?;
+    let mut interrupted = pin!(interrupted);
+    let mut engines = Engines::start(&options, dir, interrupted.as_mut()).await?;
     let outcome = with_engines(&options, &engines, interrupted).await;
     let stopped = tokio::task::spawn_blocking(move || engines.stop()).await;
     let bottom = outcome?;
     stopped.context("stopping the engines")??;
     Ok(bottom)
-}
-
-/// Drop a demo's data, and nothing that is not a demo's.
-fn reset(dir: &Path) -> anyhow::Result<()> {
-    for part in ["clickhouse", "kafka"] {
-        let part = dir.join(part);
-        if part.exists() {
-            std::fs::remove_dir_all(&part)
-                .with_context(|| format!("--reset {}", part.display()))?;
-        }
-    }
-    Ok(())
 }
 
 struct Engines {
@@ -119,11 +108,19 @@ struct Engines {
 }
 
 impl Engines {
-    async fn start(options: &DemoOptions, dir: &Path) -> anyhow::Result<Engines> {
+    async fn start(
+        options: &DemoOptions,
+        dir: &Path,
+        interrupted: Pin<&mut impl Future<Output = ()>>,
+    ) -> anyhow::Result<Engines> {
         let exe = std::env::current_exe().context("the path of this program")?;
         let (mode, given, dir) =
             (options.kafka.clone(), options.clickhouse.clone(), dir.to_owned());
-        let started = tokio::task::spawn_blocking(move || {
+        let reset = options.reset;
+        let mut started = tokio::task::spawn_blocking(move || {
+            if reset {
+                folder::reset(&dir)?;
+            }
             let clickhouse = match &given {
                 Some(_) => None,
                 None => Some(ClickHouseServer::start(&dir.join("clickhouse"), &exe)?),
@@ -139,7 +136,15 @@ impl Engines {
             let broker = Some(broker);
             anyhow::Ok(Engines { clickhouse, broker, url, bootstrap, cluster })
         });
-        started.await.context("starting the engines")?
+        tokio::select! {
+            started = &mut started => started.context("starting the engines")?,
+            () = interrupted => {
+                process::give_up();
+                // Whatever came of it: what had been started ends with its handle.
+                drop(started.await);
+                bail!(INTERRUPTED)
+            }
+        }
     }
 
     fn stop(&mut self) -> anyhow::Result<()> {
@@ -152,18 +157,24 @@ impl Engines {
 async fn with_engines(
     options: &DemoOptions,
     engines: &Engines,
-    interrupted: impl Future<Output = ()>,
+    mut interrupted: Pin<&mut impl Future<Output = ()>>,
 ) -> anyhow::Result<Bottom> {
     let loaded = loaded(options, engines)?;
     let topics: Vec<&str> =
         loaded.config.kafka.topics.iter().map(|topic| topic.name.as_str()).collect();
     let wanted: Vec<(&str, i32)> = topics.iter().map(|topic| (*topic, PARTITIONS)).collect();
-    if let Some(broker) = &engines.broker {
-        broker.create_topics(&wanted).await.context("creating topics")?;
-    }
     let warehouse = Warehouse::connect(&loaded.config.clickhouse)?;
-    migrate::up(&warehouse, false).await?;
-    let mut service = Service::start(&loaded, Role::All).await?;
+    let begin = async {
+        if let Some(broker) = &engines.broker {
+            broker.create_topics(&wanted).await.context("creating topics")?;
+        }
+        migrate::up(&warehouse, false).await?;
+        Service::start(&loaded, Role::All).await
+    };
+    let mut service = tokio::select! {
+        begun = begin => begun?,
+        () = interrupted.as_mut() => bail!(INTERRUPTED),
+    };
     greet(&service, engines, options);
 
     let failed = {
