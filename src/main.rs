@@ -13,6 +13,7 @@ use std::fs::File;
 use std::future::Future;
 use std::io::{BufReader, Write as _, stderr, stdout};
 use std::path::Path;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -72,9 +73,14 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Serve { config, role } => {
             with(config.as_deref(), async |loaded| {
-                let mut service = Service::start(&loaded, role).await?;
+                let mut interrupted = pin!(interrupted()?);
+                let mut service = tokio::select! {
+                    started = Service::start(&loaded, role) => started?,
+                    // Nothing was read yet.
+                    () = &mut interrupted => return Ok(ExitCode::SUCCESS),
+                };
                 let failed = tokio::select! {
-                    () = interrupted()? => None,
+                    () = &mut interrupted => None,
                     error = service.failed() => Some(error),
                 };
                 let done = service.stop().await?;

@@ -50,7 +50,7 @@ const SQL: &str = "
 impl Warehouse {
     /// What is stored of a cluster's partitions.
     pub async fn tally(&self, cluster: &str) -> Result<Vec<Tally>, ReadError> {
-        let failed = |error: clickhouse::error::Error| ReadError::Failed(error.to_string());
+        let failed = |error| ReadError::Failed(self.explain(error).to_string());
         let reader = self.reader().await.map_err(failed)?;
         reader.query(SQL).bind(cluster).bind(cluster).fetch_all().await.map_err(failed)
     }

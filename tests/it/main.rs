@@ -19,3 +19,4 @@ mod reading;
 #[path = "../reference/mod.rs"]
 mod reference;
 mod schema;
+mod serve;
