@@ -88,7 +88,9 @@ pub enum Command {
     #[command(after_help = "Examples:
   trailhouse mappings test
   trailhouse mappings try events.ndjson --header tenant=acme
-  trailhouse mappings try event.json --schema cockpit")]
+  trailhouse mappings try event.json --schema cockpit
+  trailhouse mappings try events.ndjson --config trailhouse.toml --topic audit.cockpit
+  trailhouse mappings test --config trailhouse.toml")]
     Mappings {
         /// Settings file; `schemas.dir` names a folder of mapping files of your own.
         #[arg(long, short, global = true)]
@@ -192,15 +194,16 @@ pub enum MappingsCommand {
         /// Read them by this mapping; without it topic, headers and shapes decide.
         #[arg(long)]
         schema: Option<String>,
-        /// The topic they would come on.
+        /// The topic they would come on; one that the configuration names is read as it says.
         #[arg(long, default_value = "try")]
         topic: String,
         /// A header of every record, such as tenant=acme; may be repeated.
         #[arg(long, value_name = "NAME=VALUE", value_parser = header)]
         header: Vec<(String, String)>,
-        /// Whether the body may say whose log it belongs to.
-        #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
-        tenant_from_body: bool,
+        /// Whether the body may say whose log it belongs to; without it what the configuration
+        /// says of the topic, and `true` for one that it does not name.
+        #[arg(long, value_name = "BOOL")]
+        tenant_from_body: Option<bool>,
     },
 }
 

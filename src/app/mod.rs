@@ -13,6 +13,7 @@
 
 pub mod ingest;
 pub mod mappings;
+pub mod output;
 pub mod produce;
 
 use std::net::SocketAddr;

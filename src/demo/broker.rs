@@ -17,6 +17,7 @@ use super::fetch::{self, Cache};
 use super::in_process::{InProcessBroker, KEPT_BYTES};
 use super::kafka::{self, KafkaBroker};
 use super::process;
+use crate::app::output::tell;
 
 /// Which broker is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -89,7 +90,9 @@ impl Broker {
                 Ok(()) => Self::Apache(KafkaBroker::start(dir, launcher_exe)?),
                 Err(reason) => {
                     process::still_wanted()?;
-                    eprintln!("no Apache Kafka here ({reason:#}); using an in-process broker");
+                    tell(format_args!(
+                        "no Apache Kafka here ({reason:#}); using an in-process broker"
+                    ));
                     in_process()?
                 }
             },
@@ -144,7 +147,7 @@ fn apache_can_be_had() -> anyhow::Result<()> {
 
 fn in_process() -> anyhow::Result<Broker> {
     let kept = KEPT_BYTES >> 20;
-    eprintln!("the in-process broker is in memory, and keeps only {kept} MiB a partition");
+    tell(format_args!("the in-process broker is in memory, and keeps only {kept} MiB a partition"));
     Ok(Broker::InProcess(InProcessBroker::start()?))
 }
 

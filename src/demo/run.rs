@@ -21,6 +21,7 @@ use super::folder::{self, Folder};
 use super::generate::{self, TENANTS};
 use super::watermark::{cluster_id, watermarks};
 use super::{Broker, BrokerMode, ClickHouseServer, USER, process};
+use crate::app::output::{say, tell};
 use crate::app::produce::{Pace, outgoing};
 use crate::app::{Role, Service};
 use crate::config::{Config, Loaded, TenantConfig};
@@ -194,7 +195,7 @@ async fn with_engines(
         sender.close().await?;
         produced.err()
     };
-    eprintln!("stopping: storing what is on its way");
+    tell("stopping: storing what is on its way");
     let (bootstrap, cluster) = (engines.bootstrap.as_str(), engines.cluster.as_str());
     let external = matches!(engines.broker, Some(Broker::External(_)));
     let count = async || bottom(&warehouse, bootstrap, cluster, &topics, external).await;
@@ -260,15 +261,15 @@ fn loaded(options: &DemoOptions, engines: &Engines) -> anyhow::Result<Loaded> {
 
 fn greet(service: &Service, engines: &Engines, options: &DemoOptions) {
     let api = format!("http://{}", service.address);
-    println!("Trailhouse is running; {} records a second of nine schemas.", options.rate);
-    println!("  API         {api}/v1/events   {api}/readyz   {api}/metrics");
-    println!("  ClickHouse  {}   Kafka  {}", engines.url, engines.bootstrap);
-    println!("Worth trying:");
-    println!("  curl -s '{api}/v1/events?tenant=acme&limit=3'");
-    println!("  curl -s '{api}/v1/events?verb=delete&outcome=failure&from=-1h'");
-    println!("  curl -s '{api}/v1/events?schema=aws_cloudtrail&limit=1'");
+    say(format_args!("Trailhouse is running; {} records a second of nine schemas.", options.rate));
+    say(format_args!("  API         {api}/v1/events   {api}/readyz   {api}/metrics"));
+    say(format_args!("  ClickHouse  {}   Kafka  {}", engines.url, engines.bootstrap));
+    say("Worth trying:");
+    say(format_args!("  curl -s '{api}/v1/events?tenant=acme&limit=3'"));
+    say(format_args!("  curl -s '{api}/v1/events?verb=delete&outcome=failure&from=-1h'"));
+    say(format_args!("  curl -s '{api}/v1/events?schema=aws_cloudtrail&limit=1'"));
     if options.duration.is_none() {
-        println!("Ctrl-C stops everything.");
+        say("Ctrl-C stops everything.");
     }
 }
 

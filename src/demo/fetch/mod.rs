@@ -32,6 +32,7 @@ use anyhow::{Context as _, bail};
 use sha2::Digest;
 
 use super::process;
+use crate::app::output::tell;
 use progress::Progress;
 
 /// The longest a registry's client may take: 180 MB at 2 Mbit/s, roughly.
@@ -91,7 +92,7 @@ impl Cache {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                eprintln!("waiting for another process that is fetching {name}");
+                tell(format_args!("waiting for another process that is fetching {name}"));
                 while let Err(error) = file.try_lock() {
                     match error {
                         TryLockError::Error(error) => return Err(error.into()),
