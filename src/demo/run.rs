@@ -9,17 +9,18 @@
 //!
 //! Deliberately unknown here: how the engines work.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::pin::{Pin, pin};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::time::Instant;
 
+use super::bottom::{Bottom, Count, ends};
 use super::folder::{self, Folder};
 use super::generate::{self, TENANTS};
-use super::watermark::{cluster_id, watermarks};
+use super::watermark::cluster_id;
 use super::{Broker, BrokerMode, ClickHouseServer, USER, process};
 use crate::app::output::{say, tell};
 use crate::app::produce::{Pace, outgoing};
@@ -54,32 +55,6 @@ pub struct DemoOptions {
     pub reset: bool,
     /// Where the API listens.
     pub listen: String,
-}
-
-/// The bottom line.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Bottom {
-    /// Records in Kafka.
-    pub produced: u64,
-    /// Records stored as events, whole.
-    pub stored: u64,
-    /// Records with anything in quarantine.
-    pub quarantined: u64,
-    /// Records with no row.
-    pub lost: u64,
-    /// Rows at a position that has another.
-    pub duplicated: u64,
-}
-
-impl std::fmt::Display for Bottom {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Bottom { produced, stored, quarantined, lost, duplicated } = self;
-        write!(
-            f,
-            "produced {produced} stored {stored} quarantined {quarantined} lost {lost} \
-             duplicated {duplicated}"
-        )
-    }
 }
 
 /// Run the demo until `interrupted` resolves, the time is up, or a part fails.
@@ -170,13 +145,21 @@ async fn with_engines(
             broker.create_topics(&wanted).await.context("creating topics")?;
         }
         migrate::up(&warehouse, false).await?;
-        Service::start(&loaded, Role::All).await
+        // What somebody else's broker holds already is not this run's.
+        let starts = match &engines.broker {
+            Some(Broker::External(_)) => ends(&engines.bootstrap, &topics)?,
+            _ => HashMap::new(),
+        };
+        let service = Service::start(&loaded, Role::All).await?;
+        anyhow::Ok((service, starts))
     };
-    let mut service = tokio::select! {
+    let (mut service, starts) = tokio::select! {
         begun = begin => begun?,
         () = interrupted.as_mut() => bail!(INTERRUPTED),
     };
     greet(&service, engines, options);
+    let (bootstrap, cluster) = (engines.bootstrap.as_str(), engines.cluster.as_str());
+    let count = Count { warehouse: &warehouse, bootstrap, cluster, topics: &topics, starts };
 
     let failed = {
         let ended = async {
@@ -196,25 +179,13 @@ async fn with_engines(
         produced.err()
     };
     tell("stopping: storing what is on its way");
-    let (bootstrap, cluster) = (engines.bootstrap.as_str(), engines.cluster.as_str());
-    let external = matches!(engines.broker, Some(Broker::External(_)));
-    let count = async || bottom(&warehouse, bootstrap, cluster, &topics, external).await;
     let settled = match failed {
         Some(error) => Err(error),
-        None => until_stored(count).await,
+        None => count.until_stored(SETTLE).await,
     };
     service.stop().await?;
     settled?;
-    count().await
-}
-
-/// Wait until nothing is missing any more, or the deadline has passed: then the last line says so.
-async fn until_stored(count: impl AsyncFn() -> anyhow::Result<Bottom>) -> anyhow::Result<()> {
-    let deadline = Instant::now() + SETTLE;
-    while count().await?.lost > 0 && Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    Ok(())
+    count.bottom().await
 }
 
 /// The configuration a demo runs with.
@@ -306,30 +277,4 @@ fn record(n: u64) -> (String, Outgoing) {
     let made = generate::generate(schema, n, now).map(outgoing).unwrap_or_default();
     let topic = if n % 20 == 7 { MIXED.to_owned() } else { format!("audit.{schema}") };
     (topic, made)
-}
-
-async fn bottom(
-    warehouse: &Warehouse,
-    bootstrap: &str,
-    cluster: &str,
-    topics: &[&str],
-    external: bool,
-) -> anyhow::Result<Bottom> {
-    let mut bottom = Bottom::default();
-    let stored = warehouse.tally(cluster).await?;
-    for marks in watermarks(bootstrap, topics)? {
-        // Of a broker of our own we know that offsets began at 0, whatever it has dropped since.
-        let first = if external { marks.start } else { 0 };
-        let produced = (marks.end - first) as u64;
-        bottom.produced += produced;
-        let same =
-            |t: &&crate::warehouse::Tally| t.topic == marks.topic && t.partition == marks.partition;
-        let found = stored.iter().find(same);
-        let records = found.map_or(0, |tally| tally.records);
-        bottom.lost += produced.saturating_sub(records);
-        bottom.stored += found.map_or(0, |tally| tally.records - tally.quarantined);
-        bottom.quarantined += found.map_or(0, |tally| tally.quarantined);
-        bottom.duplicated += found.map_or(0, |tally| tally.duplicated);
-    }
-    Ok(bottom)
 }

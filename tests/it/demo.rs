@@ -13,7 +13,9 @@ use std::path::Path;
 use std::process::{Child, Command, Output};
 use std::time::Instant;
 
-use crate::harness::{DEADLINE, exe, until_now};
+use trailhouse::demo::Broker;
+
+use crate::harness::{DEADLINE, broker, exe, until_now};
 
 /// A demo in the background, its output in a file; killed when a test fails.
 struct Demo {
@@ -108,6 +110,27 @@ fn a_demo_over_the_folder_of_a_running_one_is_refused_and_takes_nothing_from_it(
     running.signal("-INT");
     assert_eq!(running.ended(), Some(0), "{}", running.said());
     assert!(running.said().contains(" lost 0 duplicated 0"), "{}", running.said());
+}
+
+#[test]
+fn a_second_demo_at_somebody_elses_broker_counts_its_own_records_alone() {
+    // librdkafka's broker has no cluster id, and is nobody else's.
+    let Broker::Apache(kafka) = broker() else { return };
+    let bootstrap = kafka.bootstrap();
+    for round in 1..=2 {
+        let mut command = Command::new(exe());
+        command.args(["demo", "--kafka", &bootstrap, "--listen", "127.0.0.1:0"]);
+        let output = command.args(["--for", "2", "--rate", "200"]).output().unwrap();
+        let said = text(&output.stdout);
+        let last = said.lines().last().unwrap_or_default();
+        let numbers: Vec<u64> = last.split(' ').filter_map(|word| word.parse().ok()).collect();
+        let [produced, stored, quarantined, lost, duplicated] = numbers[..] else {
+            panic!("round {round}: {said}{}", text(&output.stderr));
+        };
+        assert!((100..1_000).contains(&produced), "round {round}: {last}");
+        assert_eq!((stored + quarantined, lost, duplicated), (produced, 0, 0), "round {round}");
+        assert_eq!(output.status.code(), Some(0));
+    }
 }
 
 #[test]
