@@ -15,7 +15,14 @@ use trailhouse::demo::BrokerMode;
 
 /// A company's whole audit trail, from Kafka into ClickHouse, and answered over HTTP.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, after_help = "Begin with: trailhouse demo")]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "Begin with: trailhouse demo
+
+Exit codes: 0 done, 1 failed, 2 misused, 78 misconfigured; 130 and 143 ended at once by a second
+signal. docs/OPERATING.md says more."
+)]
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,
@@ -28,14 +35,20 @@ pub enum Command {
   trailhouse demo
   trailhouse demo --for 30 --kafka in-process
   trailhouse demo --dir ./data --rate 2000
-  trailhouse demo --dir ./data --reset")]
+  trailhouse demo --dir ./data --reset
+  trailhouse demo --kafka 127.0.0.1:9092 --clickhouse http://127.0.0.1:8123
+
+Ctrl-C stops everything; a second one at once. Exit code 1 where the last line counts records lost
+or stored twice.")]
     Demo(DemoArguments),
 
     /// Consume, store and answer, until SIGTERM or Ctrl-C.
     #[command(after_help = "Examples:
   trailhouse serve --config /etc/trailhouse.toml
   trailhouse serve --config trailhouse.toml --role ingest
-  TRAILHOUSE__KAFKA__BROKERS=kafka:9092 trailhouse serve --config trailhouse.toml")]
+  TRAILHOUSE__KAFKA__BROKERS=kafka:9092 trailhouse serve --config trailhouse.toml
+
+Waits for a ClickHouse and a Kafka that do not answer yet; /readyz names them.")]
     Serve {
         /// Settings file; `config/trailhouse.toml` of the repository shows every setting.
         #[arg(long, short)]
