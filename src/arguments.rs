@@ -16,7 +16,14 @@ use trailhouse::event::PartitionId;
 
 /// A company's whole audit trail, from Kafka into ClickHouse, and answered over HTTP.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100, after_help = "Begin with: trailhouse demo")]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "Begin with: trailhouse demo
+
+Exit codes: 0 done, 1 failed, 2 misused, 78 misconfigured; 130 and 143 ended at once by a second
+signal. docs/OPERATING.md says more."
+)]
 pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,
@@ -29,7 +36,11 @@ pub enum Command {
   trailhouse demo
   trailhouse demo --for 30 --kafka in-process
   trailhouse demo --dir ./data --rate 2000
-  trailhouse demo --dir ./data --reset")]
+  trailhouse demo --dir ./data --reset
+  trailhouse demo --kafka 127.0.0.1:9092 --clickhouse http://127.0.0.1:8123
+
+Ctrl-C stops everything; a second one at once. Exit code 1 where the last line counts records lost
+or stored twice.")]
     Demo(DemoArguments),
 
     /// Consume, store and answer, until SIGTERM or Ctrl-C.
@@ -37,7 +48,9 @@ pub enum Command {
   trailhouse serve --config /etc/trailhouse.toml
   trailhouse serve --config trailhouse.toml --role ingest
   trailhouse serve --config trailhouse.toml --accept-gap audit.cockpit/3
-  TRAILHOUSE__KAFKA__BROKERS=kafka:9092 trailhouse serve --config trailhouse.toml")]
+  TRAILHOUSE__KAFKA__BROKERS=kafka:9092 trailhouse serve --config trailhouse.toml
+
+Waits for a ClickHouse and a Kafka that do not answer yet; /readyz names them.")]
     Serve {
         /// Settings file; `config/trailhouse.toml` of the repository shows every setting.
         #[arg(long, short)]
@@ -94,7 +107,9 @@ pub enum Command {
     #[command(after_help = "Examples:
   trailhouse mappings test
   trailhouse mappings try events.ndjson --header tenant=acme
-  trailhouse mappings try event.json --schema cockpit")]
+  trailhouse mappings try event.json --schema cockpit
+  trailhouse mappings try events.ndjson --config trailhouse.toml --topic audit.cockpit
+  trailhouse mappings test --config trailhouse.toml")]
     Mappings {
         /// Settings file; `schemas.dir` names a folder of mapping files of your own.
         #[arg(long, short, global = true)]
@@ -198,15 +213,16 @@ pub enum MappingsCommand {
         /// Read them by this mapping; without it topic, headers and shapes decide.
         #[arg(long)]
         schema: Option<String>,
-        /// The topic they would come on.
+        /// The topic they would come on; one that the configuration names is read as it says.
         #[arg(long, default_value = "try")]
         topic: String,
         /// A header of every record, such as tenant=acme; may be repeated.
         #[arg(long, value_name = "NAME=VALUE", value_parser = header)]
         header: Vec<(String, String)>,
-        /// Whether the body may say whose log it belongs to.
-        #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
-        tenant_from_body: bool,
+        /// Whether the body may say whose log it belongs to; without it what the configuration
+        /// says of the topic, and `true` for one that it does not name.
+        #[arg(long, value_name = "BOOL")]
+        tenant_from_body: Option<bool>,
     },
 }
 

@@ -11,18 +11,19 @@ mod arguments;
 
 use std::fs::File;
 use std::future::Future;
-use std::io::{BufReader, Write as _, stdout};
+use std::io::{BufReader, Write as _};
 use std::path::Path;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use trailhouse::app::output::{output, reader_left, say, tell};
 use trailhouse::app::{Service, ingest, mappings, produce};
 use trailhouse::config::{Config, Loaded};
 use trailhouse::demo::{self, DemoOptions};
 use trailhouse::problem::Problem;
-use trailhouse::schema::TopicRule;
 use trailhouse::telemetry;
 use trailhouse::warehouse::{Warehouse, migrate};
 
@@ -44,11 +45,11 @@ fn main() -> ExitCode {
     let code = runtime.block_on(run(arguments));
     // A request or an insert that will not end must not hold the process.
     runtime.shutdown_timeout(Duration::from_secs(1));
-    code.unwrap_or_else(|error| fail(&error))
+    code.unwrap_or_else(|error| if reader_left(&error) { ExitCode::SUCCESS } else { fail(&error) })
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("trailhouse: {error:#}");
+    tell(format_args!("trailhouse: {error:#}"));
     ExitCode::FAILURE
 }
 
@@ -67,15 +68,20 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 listen: args.listen,
             };
             let bottom = demo::run(options, interrupted()?).await?;
-            println!("{bottom}");
+            say(bottom);
             Ok(exit(bottom.lost == 0 && bottom.duplicated == 0))
         }
         Command::Serve { config, role, accept_gap } => {
             with(config.as_deref(), async |mut loaded| {
                 loaded.config.kafka.accept_gap.extend(accept_gap);
-                let mut service = Service::start(&loaded, role).await?;
+                let mut interrupted = pin!(interrupted()?);
+                let mut service = tokio::select! {
+                    started = Service::start(&loaded, role) => started?,
+                    // Nothing was read yet.
+                    () = &mut interrupted => return Ok(ExitCode::SUCCESS),
+                };
                 let failed = tokio::select! {
-                    () = interrupted()? => None,
+                    () = &mut interrupted => None,
                     error = service.failed() => Some(error),
                 };
                 let done = service.stop().await?;
@@ -106,7 +112,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 // INVARIANT: clap demands one of the two.
                 (None, None) => 0,
             };
-            println!("produced {sent} records to {topic}");
+            say(format_args!("produced {sent} records to {topic}"));
             Ok(ExitCode::SUCCESS)
         }
         Command::Ingest { config, file, schema, tenant } => {
@@ -115,14 +121,14 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 let schema = schema.as_deref().unwrap_or_default();
                 let what = ingest::FileIngest { file, schema, tenant };
                 let done = ingest::run(loaded, what).await?;
-                println!(
+                say(format_args!(
                     "{} of {}: {} events and {} quarantined; {} stored by an earlier run",
                     records(done.records),
                     file.display(),
                     done.event_rows,
                     done.quarantined_rows,
                     records(done.passed_over),
-                );
+                ));
                 Ok(exit(done.drained))
             })
             .await
@@ -133,22 +139,18 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 match command {
                     MigrateCommand::Status => {
                         for state in migrate::status(&warehouse).await? {
-                            println!(
-                                "{:04} {:<32} {}",
-                                state.version,
-                                state.name,
-                                state.standing.as_str()
-                            );
+                            let standing = state.standing.as_str();
+                            say(format_args!("{:04} {:<32} {standing}", state.version, state.name));
                         }
                     }
                     MigrateCommand::Up { dry_run } => {
                         let ran = migrate::up(&warehouse, dry_run).await?;
                         let verb = if dry_run { "would apply" } else { "applied" };
                         for migration in &ran {
-                            println!("{verb} {:04}_{}", migration.version, migration.name);
+                            say(format_args!("{verb} {:04}_{}", migration.version, migration.name));
                         }
                         if ran.is_empty() {
-                            println!("nothing to apply: the tables are up to date");
+                            say("nothing to apply: the tables are up to date");
                         }
                     }
                 }
@@ -158,7 +160,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         }
         Command::Mappings { config, command } => {
             with(config.as_deref(), async |loaded| {
-                let mut out = stdout().lock();
+                let mut out = output();
                 match command {
                     MappingsCommand::Test => {
                         let failed = mappings::test(&loaded.catalog, &mut out)?;
@@ -167,9 +169,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                     MappingsCommand::Try { file, schema, topic, header, tenant_from_body } => {
                         let text =
                             std::fs::read(&file).with_context(|| format!("{}", file.display()))?;
-                        let rule = TopicRule { schema, tenant: None, tenant_from_body };
-                        let trial = mappings::Trial { topic: &topic, rule, headers: &header };
-                        let bad = mappings::try_records(&loaded.catalog, &text, &trial, &mut out)?;
+                        let (topic, schema) = (topic.as_str(), schema.as_deref());
+                        let trial =
+                            mappings::Trial { topic, schema, tenant_from_body, headers: &header };
+                        let bad = mappings::try_records(loaded, &text, &trial, &mut out)?;
                         writeln!(out, "{bad} quarantined")?;
                         Ok(exit(bad == 0))
                     }
@@ -181,7 +184,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             with(config.as_deref(), async |loaded| {
                 let topics = loaded.config.kafka.topics.len();
                 let mappings = loaded.catalog.mappings().count();
-                println!("the configuration holds: {topics} topics, {mappings} mappings");
+                say(format_args!("the configuration holds: {topics} topics, {mappings} mappings"));
                 Ok(ExitCode::SUCCESS)
             })
             .await
@@ -208,9 +211,9 @@ async fn with(
 
 fn report(problems: &[Problem]) {
     for problem in problems {
-        eprintln!("{problem}");
+        tell(problem);
     }
-    eprintln!("trailhouse: {} problem(s) in the configuration", problems.len());
+    tell(format_args!("trailhouse: {} problem(s) in the configuration", problems.len()));
 }
 
 fn records(count: u64) -> String {
@@ -221,15 +224,29 @@ fn exit(good: bool) -> ExitCode {
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Resolves at the first SIGINT or SIGTERM. From this call on they end the process no more.
+/// Resolves at the first SIGINT or SIGTERM. From this call on the first of them no more ends the
+/// process; the second does, at once, with the code a shell would give it.
 fn interrupted() -> anyhow::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    let (first, told) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = terminate.recv() => SignalKind::terminate(),
+                _ = interrupt.recv() => SignalKind::interrupt(),
+            }
+        };
+        next().await;
+        // Nobody listens any more where the process is ending already.
+        let _ = first.send(());
+        let signal = next().await;
+        tell("trailhouse: ended at once by a second signal");
+        std::process::exit(128 + signal.as_raw_value());
+    });
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
+        // INVARIANT: the sender sends before it is dropped.
+        let _ = told.await;
     })
 }

@@ -57,7 +57,7 @@ struct Content {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failing {
     /// Its name.
-    pub part: &'static str,
+    pub part: String,
     /// What ails it.
     pub reason: String,
 }
@@ -111,7 +111,7 @@ impl Problem {
 
     /// 503: parts that are not ready.
     pub fn not_ready(failing: Vec<Failing>) -> Problem {
-        let parts: Vec<&str> = failing.iter().map(|failing| failing.part).collect();
+        let parts: Vec<&str> = failing.iter().map(|failing| &*failing.part).collect();
         let mut problem = Problem::unavailable(&format!("not ready: {}", parts.join(", ")));
         problem.0.failing = failing;
         problem

@@ -26,9 +26,9 @@ use axum::routing::get;
 
 use crate::event::Micros;
 use crate::query::EventReader;
+use crate::telemetry::Health;
 
 pub use config::ApiConfig;
-pub use ops::Readiness;
 
 /// What the routes answer from.
 #[derive(Clone)]
@@ -37,8 +37,8 @@ pub struct ApiState {
     pub reader: Arc<dyn EventReader>,
     /// Every metric of the process.
     pub registry: prometheus::Registry,
-    /// The parts of the process, beside the store, without which it is not ready.
-    pub readiness: Readiness,
+    /// The parts of the process that fail, beside the store.
+    pub health: Health,
     /// The clock that relative times are counted from; a function, so that a test can stop it.
     pub now: fn() -> Micros,
 }

@@ -9,7 +9,6 @@
 //!
 //! Deliberately unknown here: what the other parts are.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -23,44 +22,19 @@ use super::error::{Failing, Problem};
 /// How long the store may take to say that it is there; probes commonly wait a few seconds.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
-type Check = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
-
-/// The parts of the process that must be well for it to be ready, each under its name.
-#[derive(Clone, Default)]
-pub struct Readiness {
-    checks: Vec<(&'static str, Check)>,
-}
-
-impl Readiness {
-    /// One part more. `check` is called for every probe, must not block, and says what is wrong.
-    pub fn with(
-        mut self,
-        part: &'static str,
-        check: impl Fn() -> Result<(), String> + Send + Sync + 'static,
-    ) -> Readiness {
-        self.checks.push((part, Arc::new(check)));
-        self
-    }
-
-    fn failing(&self) -> Vec<Failing> {
-        let failing = |(part, check): &(&'static str, Check)| {
-            check().err().map(|reason| Failing { part, reason })
-        };
-        self.checks.iter().filter_map(failing).collect()
-    }
-}
-
 pub(super) async fn livez() -> &'static str {
     "alive\n"
 }
 
 pub(super) async fn readyz(State(state): State<ApiState>) -> Result<&'static str, Problem> {
-    let mut failing = state.readiness.failing();
+    let failing = state.health.failing().into_iter();
+    let mut failing: Vec<Failing> =
+        failing.map(|(part, reason)| Failing { part, reason }).collect();
     let store = match tokio::time::timeout(STORE_TIMEOUT, state.reader.ready()).await {
         Ok(answer) => answer.map_err(|error| error.to_string()),
         Err(_) => Err(format!("no answer within {} s", STORE_TIMEOUT.as_secs())),
     };
-    failing.extend(store.err().map(|reason| Failing { part: "store", reason }));
+    failing.extend(store.err().map(|reason| Failing { part: "store".to_owned(), reason }));
     if failing.is_empty() { Ok("ready\n") } else { Err(Problem::not_ready(failing)) }
 }
 

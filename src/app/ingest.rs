@@ -37,10 +37,10 @@ pub async fn run(mut loaded: Loaded, what: FileIngest<'_>) -> anyhow::Result<Don
     if let Some(unknown) = loaded.catalog.unknown(what.schema).filter(|_| !what.schema.is_empty()) {
         bail!("--schema: {unknown}");
     }
-    let warehouse = Warehouse::connect(&loaded.config.clickhouse)?;
-    up_to_date(&warehouse).await?;
     let headers: Vec<(&str, &str)> = what.tenant.iter().map(|tenant| ("tenant", *tenant)).collect();
     let mut source = FileSource::open(what.file, &headers)?;
+    let warehouse = Warehouse::connect(&loaded.config.clickhouse)?;
+    up_to_date(&warehouse).await?;
     loaded.config.kafka.topics.push(TopicConfig {
         name: source.partition().topic.to_string(),
         schema: what.schema.to_owned(),

@@ -9,14 +9,15 @@
 //! Deliberately unknown here: Kafka, ClickHouse.
 
 use std::io::Write;
-use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use bumpalo::Bump;
 
+use crate::config::Loaded;
 use crate::event::{Fate, Headers, RawRecord};
 use crate::schema::mapping::Mapping;
-use crate::schema::{Catalog, TopicRule, inline};
+use crate::schema::{Catalog, inline};
+use crate::source::TopicConfig;
 
 /// Run every inline test; how many failed.
 pub fn test(catalog: &Catalog, out: &mut impl Write) -> anyhow::Result<usize> {
@@ -46,10 +47,13 @@ pub fn test(catalog: &Catalog, out: &mut impl Write) -> anyhow::Result<usize> {
 
 /// How to try a file.
 pub struct Trial<'t> {
-    /// The topic the records would come on.
+    /// The topic the records would come on: one of the configuration is read as that says.
     pub topic: &'t str,
-    /// What the configuration would say of it.
-    pub rule: TopicRule,
+    /// Read them by this mapping, whatever the configuration says.
+    pub schema: Option<&'t str>,
+    /// Whether the body may say whose log it is, whatever the configuration says; without either
+    /// word it may.
+    pub tenant_from_body: Option<bool>,
     /// Further headers of every record.
     pub headers: &'t [(String, String)],
 }
@@ -57,15 +61,31 @@ pub struct Trial<'t> {
 /// Show what becomes of every record of a text: one JSON document, or one a line. How many were
 /// quarantined.
 pub fn try_records(
-    catalog: &Catalog,
+    mut loaded: Loaded,
     text: &[u8],
     trial: &Trial<'_>,
     out: &mut impl Write,
 ) -> anyhow::Result<usize> {
-    if let Some(unknown) = trial.rule.schema.as_deref().and_then(|name| catalog.unknown(name)) {
+    if let Some(unknown) = trial.schema.and_then(|name| loaded.catalog.unknown(name)) {
         bail!("--schema: {unknown}");
     }
-    let normaliser = catalog.normaliser(trial.topic, &trial.rule, &Arc::default(), 64 << 20);
+    let topics = &mut loaded.config.kafka.topics;
+    let known = topics.iter().position(|topic| topic.name == trial.topic);
+    let mut rule = match known {
+        Some(at) => topics.swap_remove(at),
+        None => TopicConfig {
+            name: trial.topic.to_owned(),
+            tenant_from_body: true,
+            ..TopicConfig::default()
+        },
+    };
+    if let Some(schema) = trial.schema {
+        rule.schema = schema.to_owned();
+    }
+    rule.tenant_from_body = trial.tenant_from_body.unwrap_or(rule.tenant_from_body);
+    topics.push(rule);
+    let normaliser = loaded.normalisers()(trial.topic);
+    let catalog = &loaded.catalog;
     let mut packed = Vec::new();
     for (name, value) in trial.headers {
         Headers::pack(&mut packed, name, value.as_bytes());

@@ -13,6 +13,7 @@
 
 pub mod ingest;
 pub mod mappings;
+pub mod output;
 pub mod produce;
 
 use std::net::SocketAddr;
@@ -22,19 +23,22 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use backon::{BlockingRetryable as _, ExponentialBuilder};
+use backon::{BlockingRetryable as _, ExponentialBuilder, Retryable as _};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::api::{self, ApiState, Readiness};
+use crate::api::{self, ApiState};
 use crate::config::Loaded;
 use crate::pipeline::{Done, Pipeline, Stop};
 use crate::source::kafka::KafkaSource;
 use crate::source::{KafkaConfig, Source as _, SourceError, Waker};
 use crate::telemetry::{Health, Metrics};
 use crate::warehouse::Warehouse;
-use crate::warehouse::migrate::{self, Standing};
+use crate::warehouse::migrate::{self, MigrateError, Standing};
+
+/// The part of readiness that an up to date ClickHouse stands for.
+const TABLES: &str = "clickhouse";
 
 /// Which parts a process runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -66,54 +70,44 @@ struct Ingest {
 }
 
 impl Service {
-    /// Start the parts of a role.
+    /// Start the parts of a role. Waits for ClickHouse, with the API answering how that stands;
+    /// what waiting cannot mend is an error at once. May be dropped while it waits.
     pub async fn start(loaded: &Loaded, role: Role) -> anyhow::Result<Service> {
         let config = &loaded.config;
+        let ingests = role != Role::Api;
+        ensure!(
+            !ingests || !config.kafka.topics.is_empty(),
+            "no topic to consume: list at least one [[kafka.topics]], or run --role api"
+        );
         let warehouse = Warehouse::connect(&config.clickhouse)?;
-        up_to_date(&warehouse).await?;
         let metrics = Metrics::new().context("registering metrics")?;
         let health = Health::default();
-        let ingest = match role {
-            Role::Api => None,
-            Role::All | Role::Ingest => {
-                ensure!(
-                    !config.kafka.topics.is_empty(),
-                    "no topic to consume: list at least one [[kafka.topics]], or run --role api"
-                );
-                Some(start_ingest(loaded, &warehouse, &metrics, &health))
-            }
-        };
-        let parts = health.clone();
-        let readiness = Readiness::default().with("ingest", move || {
-            let failing = parts.failing();
-            let texts: Vec<String> =
-                failing.iter().map(|(part, why)| format!("{part}: {why}")).collect();
-            if texts.is_empty() { Ok(()) } else { Err(texts.join("; ")) }
-        });
         let state = ApiState {
-            reader: Arc::new(warehouse),
+            reader: Arc::new(warehouse.clone()),
             registry: metrics.registry.clone(),
-            readiness,
+            health: health.clone(),
             now: || chrono::Utc::now().timestamp_micros(),
         };
         let router = match role {
             Role::Ingest => api::operations(state, &config.api),
             Role::All | Role::Api => api::router(state, &config.api),
         };
-        let listener = TcpListener::bind(&config.api.listen)
-            .await
-            .with_context(|| {
-                let listen = &config.api.listen;
-                format!("listening on {listen}; another address goes into api.listen, or --listen for the demo")
-            })?;
+        // First of all: a port that is taken must be found out before a record is consumed.
+        let listener = TcpListener::bind(&config.api.listen).await.with_context(|| {
+            let listen = &config.api.listen;
+            format!("listening on {listen}; another address goes into api.listen, or --listen for the demo")
+        })?;
         let address = listener.local_addr()?;
+        health.fails(TABLES, "ClickHouse has not answered yet");
         let (stop_api, stopped) = oneshot::channel::<()>();
         let shutdown = async move {
-            // A dropped sender stops it as well as a sent word.
+            // A dropped sender stops it as well as a sent word: so does a start that is given up.
             let _ = stopped.await;
         };
         let server = axum::serve(listener, router).with_graceful_shutdown(shutdown);
         let api = tokio::spawn(server.into_future());
+        tables_up_to_date(&warehouse, &health).await?;
+        let ingest = ingests.then(|| start_ingest(loaded, &warehouse, &metrics, &health));
         tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, ?role, "serving");
         Ok(Service { address, metrics, ingest, api, stop_api })
     }
@@ -158,7 +152,13 @@ impl Service {
 pub async fn up_to_date(warehouse: &Warehouse) -> anyhow::Result<()> {
     let states = migrate::status(warehouse).await?;
     if let Some(state) = states.iter().find(|state| state.standing == Standing::Changed) {
-        bail!("migration {:04}_{} was changed after it was applied", state.version, state.name);
+        bail!(
+            "migration {:04}_{} was changed after it was applied to database {}; restore its file \
+             in deploy/clickhouse, and put the change into a new one",
+            state.version,
+            state.name,
+            warehouse.database()
+        );
     }
     if let Some(state) = states.iter().find(|state| state.standing == Standing::Pending) {
         bail!(
@@ -169,6 +169,34 @@ pub async fn up_to_date(warehouse: &Warehouse) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// Wait for a ClickHouse whose tables are up to date.
+async fn tables_up_to_date(warehouse: &Warehouse, health: &Health) -> anyhow::Result<()> {
+    let passes = |error: &anyhow::Error| {
+        error.downcast_ref::<MigrateError>().is_some_and(MigrateError::may_pass)
+    };
+    let check = || up_to_date(warehouse);
+    check
+        .retry(patience())
+        .when(passes)
+        .notify(|error, delay| {
+            health.fails(TABLES, format!("{error:#}"));
+            let delay_ms = delay.as_millis() as u64;
+            tracing::warn!(delay_ms, "waiting for ClickHouse: {error:#}");
+        })
+        .await?;
+    health.works(TABLES);
+    Ok(())
+}
+
+/// How often is tried again what another must first mend.
+fn patience() -> ExponentialBuilder {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(200))
+        .with_max_delay(Duration::from_secs(5))
+        .with_jitter()
+        .without_max_times()
 }
 
 fn start_ingest(
@@ -217,13 +245,8 @@ fn connect(
     health: &Health,
     given_up: &AtomicBool,
 ) -> Result<KafkaSource, SourceError> {
-    let backoff = ExponentialBuilder::new()
-        .with_min_delay(Duration::from_millis(200))
-        .with_max_delay(Duration::from_secs(5))
-        .with_jitter()
-        .without_max_times();
     let source = (|| KafkaSource::connect(kafka, Arc::clone(waker), health.clone()))
-        .retry(backoff)
+        .retry(patience())
         .when(|error| {
             matches!(error, SourceError::Unavailable { .. }) && !given_up.load(Ordering::Acquire)
         })

@@ -10,7 +10,7 @@
 use std::io::BufRead;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
@@ -33,10 +33,11 @@ pub struct Target<'t> {
 
 impl Target<'_> {
     async fn sender(&self) -> anyhow::Result<Sender> {
+        let sender = Sender::new(self.brokers)?;
         if let Some(partitions) = self.create {
+            sender.expect_broker()?;
             demo::create_topics(self.brokers, &[(self.topic, partitions)]).await?;
         }
-        let sender = Sender::new(self.brokers)?;
         sender.expect_topic(self.topic)?;
         Ok(sender)
     }
@@ -69,14 +70,16 @@ pub async fn lines(target: &Target<'_>, mut lines: impl BufRead) -> anyhow::Resu
 
 /// Produce generated events of a schema.
 pub async fn generated(target: &Target<'_>, schema: &str, count: u64) -> anyhow::Result<u64> {
+    if !generate::SCHEMAS.contains(&schema) {
+        let known = generate::SCHEMAS.join(", ");
+        bail!("--generate: no generator for `{schema}`; there are {known}");
+    }
     let mut sender = target.sender().await?;
     let (mut pace, progress) = (Pace::new(target.rate), progress(Some(count)));
     for n in 0..count {
         pace.turn().await;
         let now = chrono::Utc::now().timestamp_micros();
-        let made = generate::generate(schema, n, now).with_context(|| {
-            format!("no generator for `{schema}` (known: {})", generate::SCHEMAS.join(", "))
-        })?;
+        let made = generate::generate(schema, n, now).context("no generator")?;
         let mut outgoing = outgoing(made);
         outgoing.headers.extend_from_slice(target.headers);
         sender.send(target.topic, &outgoing).await?;

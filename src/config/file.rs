@@ -178,17 +178,22 @@ fn kind_of(value: &DeValue<'_>) -> &'static str {
 
 /// Where a dotted field stands; a part that is a number counts list elements.
 fn span_of(table: &DeTable<'_>, field: &str) -> Option<std::ops::Range<usize>> {
-    let mut parts = field.split('.');
-    let mut at = table.get(parts.next()?)?;
-    for part in parts {
+    let (first, mut rest) = field.split_once('.').unwrap_or((field, ""));
+    let mut at = table.get(first)?;
+    while !rest.is_empty() {
+        let (part, after) = rest.split_once('.').unwrap_or((rest, ""));
         let inner = match at.get_ref() {
-            DeValue::Table(table) => table.get(part),
+            // A key may have dots of its own.
+            DeValue::Table(table) => match table.get(rest) {
+                Some(whole) => return Some(whole.span()),
+                None => table.get(part),
+            },
             DeValue::Array(list) => part.parse().ok().and_then(|place: usize| list.get(place)),
             _ => None,
         };
         // A setting that is not in the file: the nearest thing that is.
         let Some(inner) = inner else { break };
-        at = inner;
+        (at, rest) = (inner, after);
     }
     Some(at.span())
 }

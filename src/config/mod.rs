@@ -229,7 +229,8 @@ mod tests {
     #[test]
     fn every_problem_of_every_section_is_named_at_once_with_its_line() {
         let text = "[kafka]\nbrokers = \"nowhere\"\ngruop = \"x\"\n\n[pipeline]\nbatch_age_ms = \"soon\"\nbatch_bytes = 1\n\n\
-                    [[kafka.topics]]\nname = \"t\"\nschema = \"cockpitt\"\n\n[[tenant]]\nid = \"\"\n\n[colour]\n";
+                    [[kafka.topics]]\nname = \"t\"\nschema = \"cockpitt\"\n\n[[tenant]]\nid = \"\"\n\n[colour]\n\n\
+                    [kafka.properties]\n\"secruity.protocol\" = \"ssl\"\n";
         let found = problems_of(text).join("\n");
         for wanted in [
             "f:3: kafka.gruop: is unknown; did you mean `group`?",
@@ -239,6 +240,7 @@ mod tests {
             "f:7: pipeline.batch_bytes: is 1, and must be from",
             "f:11: kafka.topics.0.schema: no mapping is called `cockpitt`; did you mean `cockpit`?",
             "f:14: tenant.0.id: must name a tenant",
+            "f:19: kafka.properties.secruity.protocol: is no property of librdkafka; did you mean",
         ] {
             assert!(found.contains(wanted), "{wanted}\nin\n{found}");
         }

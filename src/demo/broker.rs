@@ -16,6 +16,8 @@ use anyhow::ensure;
 use super::fetch::{self, Cache};
 use super::in_process::{InProcessBroker, KEPT_BYTES};
 use super::kafka::{self, KafkaBroker};
+use super::process;
+use crate::app::output::tell;
 
 /// Which broker is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -87,7 +89,10 @@ impl Broker {
             BrokerMode::Auto => match apache_can_be_had() {
                 Ok(()) => Self::Apache(KafkaBroker::start(dir, launcher_exe)?),
                 Err(reason) => {
-                    eprintln!("no Apache Kafka here ({reason:#}); using an in-process broker");
+                    process::still_wanted()?;
+                    tell(format_args!(
+                        "no Apache Kafka here ({reason:#}); using an in-process broker"
+                    ));
                     in_process()?
                 }
             },
@@ -142,7 +147,7 @@ fn apache_can_be_had() -> anyhow::Result<()> {
 
 fn in_process() -> anyhow::Result<Broker> {
     let kept = KEPT_BYTES >> 20;
-    eprintln!("the in-process broker is in memory, and keeps only {kept} MiB a partition");
+    tell(format_args!("the in-process broker is in memory, and keeps only {kept} MiB a partition"));
     Ok(Broker::InProcess(InProcessBroker::start()?))
 }
 

@@ -25,6 +25,7 @@ use anyhow::Context as _;
 use super::fetch::{self, Cache};
 use super::http;
 use super::process::{self, Engine};
+use crate::app::output::tell;
 
 /// The user of the HTTP interface; it has no password.
 pub const USER: &str = "trailhouse";
@@ -107,8 +108,9 @@ fn program() -> anyhow::Result<Program> {
         Ok(library) => return Ok(Program::Library(library)),
         Err(error) => error,
     };
+    process::still_wanted()?;
     let Some(binary) = fetch::on_path("clickhouse") else { return Err(error) };
-    eprintln!("{error:#}\nusing {} instead", binary.display());
+    tell(format_args!("{error:#}\nusing {} instead", binary.display()));
     Ok(Program::Binary(binary))
 }
 

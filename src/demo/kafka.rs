@@ -21,13 +21,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::types::RDKafkaErrorCode;
 use sha2::{Digest as _, Sha256};
 
 use super::fetch::{self, Cache};
 use super::process::{self, Engine};
+use crate::gateway::Quiet;
 
 /// A start takes two to three seconds alone on two cores, and its storage may need recovery.
 const STARTS_WITHIN: Duration = Duration::from_secs(90);
@@ -107,8 +107,9 @@ impl KafkaBroker {
 /// Creates topics, `(name, partitions)`, with the broker's default replication. Those that exist
 /// are left as they are.
 pub async fn create_topics(bootstrap: &str, topics: &[(&str, i32)]) -> anyhow::Result<()> {
-    let admin: AdminClient<DefaultClientContext> =
-        ClientConfig::new().set("bootstrap.servers", bootstrap).create()?;
+    let admin: AdminClient<Quiet> = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .create_with_context(Quiet::default())?;
     let new: Vec<NewTopic<'_>> = topics
         .iter()
         .map(|&(name, partitions)| NewTopic::new(name, partitions, TopicReplication::Fixed(-1)))

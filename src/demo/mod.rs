@@ -13,9 +13,11 @@
 //! Deliberately unknown here: production. `trailhouse serve` is given addresses and uses none of
 //! this.
 
+mod bottom;
 mod broker;
 mod clickhouse;
 mod fetch;
+mod folder;
 pub mod generate;
 mod http;
 mod in_process;
@@ -25,9 +27,10 @@ mod process;
 mod run;
 mod watermark;
 
+pub use bottom::Bottom;
 pub use broker::{Broker, BrokerMode};
 pub use clickhouse::{ClickHouseServer, USER};
 pub use in_process::InProcessBroker;
 pub use kafka::{KafkaBroker, create_topics};
-pub use run::{Bottom, DemoOptions, run};
+pub use run::{DemoOptions, run};
 pub use watermark::{Watermarks, watermarks};

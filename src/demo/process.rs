@@ -19,11 +19,12 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{LazyLock, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 
 use super::launcher;
 
@@ -35,6 +36,22 @@ const LOCKS_WITHIN: Duration = Duration::from_secs(5);
 
 /// How much of a log an error shows.
 const LOG_TAIL_LINES: usize = 15;
+
+/// Whether this process is asked to end. One word for all that waits: starting blocks, on threads
+/// that nothing else reaches.
+static GIVEN_UP: AtomicBool = AtomicBool::new(false);
+
+/// Ends every wait for an engine that starts or is fetched, now and from now on; what was started
+/// ends with its wait.
+pub(super) fn give_up() {
+    GIVEN_UP.store(true, Ordering::Release);
+}
+
+/// An error once this process is asked to end.
+pub(super) fn still_wanted() -> anyhow::Result<()> {
+    ensure!(!GIVEN_UP.load(Ordering::Acquire), "interrupted while starting");
+    Ok(())
+}
 
 /// A running engine. Dropping it kills it.
 #[derive(Debug)]
@@ -85,6 +102,7 @@ impl Engine {
             if let Some(answer) = ready() {
                 return Ok(answer);
             }
+            still_wanted()?;
             let name = self.name;
             if let Some(status) = self.child.try_wait()? {
                 bail!("{name} ended while starting ({status})\n{}", self.log_tail());
@@ -99,10 +117,16 @@ impl Engine {
     /// Waits until it has ended of its own accord, as one that does a single thing must.
     pub(super) fn finish(mut self, within: Duration) -> anyhow::Result<()> {
         let name = self.name;
-        match wait(&mut self.child, within)? {
-            Some(status) if status.success() => Ok(()),
-            Some(status) => bail!("{name} failed ({status})\n{}", self.log_tail()),
-            None => bail!("{name} has not ended after {within:?}\n{}", self.log_tail()),
+        let deadline = Instant::now() + within;
+        loop {
+            match wait(&mut self.child, LOOK_EVERY)? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => bail!("{name} failed ({status})\n{}", self.log_tail()),
+                None if Instant::now() > deadline => {
+                    bail!("{name} has not ended after {within:?}\n{}", self.log_tail())
+                }
+                None => still_wanted()?,
+            }
         }
     }
 
@@ -136,7 +160,7 @@ impl Drop for Engine {
 /// Opens an engine's log, empty, and locks it. The child holds the lock with its standard output,
 /// until the kernel has ended it: so there is one engine of a name over a folder, and that of a
 /// process killed a moment ago is waited for.
-fn locked_log(name: &str, log: &Path) -> anyhow::Result<File> {
+pub(super) fn locked_log(name: &str, log: &Path) -> anyhow::Result<File> {
     let file = File::options().create(true).append(true).open(log);
     let file = file.with_context(|| format!("cannot write {}", log.display()))?;
     let deadline = Instant::now() + LOCKS_WITHIN;
@@ -149,7 +173,10 @@ fn locked_log(name: &str, log: &Path) -> anyhow::Result<File> {
                     log.display()
                 )
             }
-            TryLockError::WouldBlock => thread::sleep(LOOK_EVERY),
+            TryLockError::WouldBlock => {
+                still_wanted()?;
+                thread::sleep(LOOK_EVERY);
+            }
         }
     }
     fs::copy(log, log.with_extension("log.previous"))?;

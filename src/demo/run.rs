@@ -9,16 +9,20 @@
 //!
 //! Deliberately unknown here: how the engines work.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::pin::{Pin, pin};
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use tokio::time::Instant;
 
+use super::bottom::{Bottom, Count, ends};
+use super::folder::{self, Folder};
 use super::generate::{self, TENANTS};
-use super::watermark::{cluster_id, watermarks};
-use super::{Broker, BrokerMode, ClickHouseServer, USER};
+use super::watermark::cluster_id;
+use super::{Broker, BrokerMode, ClickHouseServer, USER, process};
+use crate::app::output::{say, tell};
 use crate::app::produce::{Pace, outgoing};
 use crate::app::{Role, Service};
 use crate::config::{Config, Loaded, TenantConfig};
@@ -31,6 +35,7 @@ const BROKEN_EVERY: u64 = 50;
 /// Where records of any schema go, to be told apart by their shape.
 const MIXED: &str = "audit.mixed";
 const PARTITIONS: i32 = 3;
+const INTERRUPTED: &str = "interrupted while starting: nothing was produced";
 /// How long what was produced may take to be stored once producing has ended.
 const SETTLE: Duration = Duration::from_secs(60);
 
@@ -52,32 +57,6 @@ pub struct DemoOptions {
     pub listen: String,
 }
 
-/// The bottom line.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Bottom {
-    /// Records in Kafka.
-    pub produced: u64,
-    /// Records stored as events, whole.
-    pub stored: u64,
-    /// Records with anything in quarantine.
-    pub quarantined: u64,
-    /// Records with no row.
-    pub lost: u64,
-    /// Rows at a position that has another.
-    pub duplicated: u64,
-}
-
-impl std::fmt::Display for Bottom {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Bottom { produced, stored, quarantined, lost, duplicated } = self;
-        write!(
-            f,
-            "produced {produced} stored {stored} quarantined {quarantined} lost {lost} \
-             duplicated {duplicated}"
-        )
-    }
-}
-
 /// Run the demo until `interrupted` resolves, the time is up, or a part fails.
 pub async fn run(
     options: DemoOptions,
@@ -85,28 +64,14 @@ pub async fn run(
 ) -> anyhow::Result<Bottom> {
     let temporary = tempfile::tempdir().context("a temporary folder")?;
     let dir = options.dir.as_deref().unwrap_or(temporary.path());
-    if options.reset {
-        reset(dir)?;
-    }
-    std::fs::create_dir_all(dir).with_context(|| format!("{}", dir.display()))?;
-    let mut engines = Engines::start(&options, dir).await?;
+    let _folder = Folder::take(dir)?;
+    let mut interrupted = pin!(interrupted);
+    let mut engines = Engines::start(&options, dir, interrupted.as_mut()).await?;
     let outcome = with_engines(&options, &engines, interrupted).await;
     let stopped = tokio::task::spawn_blocking(move || engines.stop()).await;
     let bottom = outcome?;
     stopped.context("stopping the engines")??;
     Ok(bottom)
-}
-
-/// Drop a demo's data, and nothing that is not a demo's.
-fn reset(dir: &Path) -> anyhow::Result<()> {
-    for part in ["clickhouse", "kafka"] {
-        let part = dir.join(part);
-        if part.exists() {
-            std::fs::remove_dir_all(&part)
-                .with_context(|| format!("--reset {}", part.display()))?;
-        }
-    }
-    Ok(())
 }
 
 struct Engines {
@@ -119,11 +84,19 @@ struct Engines {
 }
 
 impl Engines {
-    async fn start(options: &DemoOptions, dir: &Path) -> anyhow::Result<Engines> {
+    async fn start(
+        options: &DemoOptions,
+        dir: &Path,
+        interrupted: Pin<&mut impl Future<Output = ()>>,
+    ) -> anyhow::Result<Engines> {
         let exe = std::env::current_exe().context("the path of this program")?;
         let (mode, given, dir) =
             (options.kafka.clone(), options.clickhouse.clone(), dir.to_owned());
-        let started = tokio::task::spawn_blocking(move || {
+        let reset = options.reset;
+        let mut started = tokio::task::spawn_blocking(move || {
+            if reset {
+                folder::reset(&dir)?;
+            }
             let clickhouse = match &given {
                 Some(_) => None,
                 None => Some(ClickHouseServer::start(&dir.join("clickhouse"), &exe)?),
@@ -139,7 +112,15 @@ impl Engines {
             let broker = Some(broker);
             anyhow::Ok(Engines { clickhouse, broker, url, bootstrap, cluster })
         });
-        started.await.context("starting the engines")?
+        tokio::select! {
+            started = &mut started => started.context("starting the engines")?,
+            () = interrupted => {
+                process::give_up();
+                // Whatever came of it: what had been started ends with its handle.
+                drop(started.await);
+                bail!(INTERRUPTED)
+            }
+        }
     }
 
     fn stop(&mut self) -> anyhow::Result<()> {
@@ -152,19 +133,33 @@ impl Engines {
 async fn with_engines(
     options: &DemoOptions,
     engines: &Engines,
-    interrupted: impl Future<Output = ()>,
+    mut interrupted: Pin<&mut impl Future<Output = ()>>,
 ) -> anyhow::Result<Bottom> {
     let loaded = loaded(options, engines)?;
     let topics: Vec<&str> =
         loaded.config.kafka.topics.iter().map(|topic| topic.name.as_str()).collect();
     let wanted: Vec<(&str, i32)> = topics.iter().map(|topic| (*topic, PARTITIONS)).collect();
-    if let Some(broker) = &engines.broker {
-        broker.create_topics(&wanted).await.context("creating topics")?;
-    }
     let warehouse = Warehouse::connect(&loaded.config.clickhouse)?;
-    migrate::up(&warehouse, false).await?;
-    let mut service = Service::start(&loaded, Role::All).await?;
+    let begin = async {
+        if let Some(broker) = &engines.broker {
+            broker.create_topics(&wanted).await.context("creating topics")?;
+        }
+        migrate::up(&warehouse, false).await?;
+        // What somebody else's broker holds already is not this run's.
+        let starts = match &engines.broker {
+            Some(Broker::External(_)) => ends(&engines.bootstrap, &topics)?,
+            _ => HashMap::new(),
+        };
+        let service = Service::start(&loaded, Role::All).await?;
+        anyhow::Ok((service, starts))
+    };
+    let (mut service, starts) = tokio::select! {
+        begun = begin => begun?,
+        () = interrupted.as_mut() => bail!(INTERRUPTED),
+    };
     greet(&service, engines, options);
+    let (bootstrap, cluster) = (engines.bootstrap.as_str(), engines.cluster.as_str());
+    let count = Count { warehouse: &warehouse, bootstrap, cluster, topics: &topics, starts };
 
     let failed = {
         let ended = async {
@@ -183,26 +178,14 @@ async fn with_engines(
         sender.close().await?;
         produced.err()
     };
-    eprintln!("stopping: storing what is on its way");
-    let (bootstrap, cluster) = (engines.bootstrap.as_str(), engines.cluster.as_str());
-    let external = matches!(engines.broker, Some(Broker::External(_)));
-    let count = async || bottom(&warehouse, bootstrap, cluster, &topics, external).await;
+    tell("stopping: storing what is on its way");
     let settled = match failed {
         Some(error) => Err(error),
-        None => until_stored(count).await,
+        None => count.until_stored(SETTLE).await,
     };
     service.stop().await?;
     settled?;
-    count().await
-}
-
-/// Wait until nothing is missing any more, or the deadline has passed: then the last line says so.
-async fn until_stored(count: impl AsyncFn() -> anyhow::Result<Bottom>) -> anyhow::Result<()> {
-    let deadline = Instant::now() + SETTLE;
-    while count().await?.lost > 0 && Instant::now() < deadline {
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-    Ok(())
+    count.bottom().await
 }
 
 /// The configuration a demo runs with.
@@ -249,15 +232,15 @@ fn loaded(options: &DemoOptions, engines: &Engines) -> anyhow::Result<Loaded> {
 
 fn greet(service: &Service, engines: &Engines, options: &DemoOptions) {
     let api = format!("http://{}", service.address);
-    println!("Trailhouse is running; {} records a second of nine schemas.", options.rate);
-    println!("  API         {api}/v1/events   {api}/readyz   {api}/metrics");
-    println!("  ClickHouse  {}   Kafka  {}", engines.url, engines.bootstrap);
-    println!("Worth trying:");
-    println!("  curl -s '{api}/v1/events?tenant=acme&limit=3'");
-    println!("  curl -s '{api}/v1/events?verb=delete&outcome=failure&from=-1h'");
-    println!("  curl -s '{api}/v1/events?schema=aws_cloudtrail&limit=1'");
+    say(format_args!("Trailhouse is running; {} records a second of nine schemas.", options.rate));
+    say(format_args!("  API         {api}/v1/events   {api}/readyz   {api}/metrics"));
+    say(format_args!("  ClickHouse  {}   Kafka  {}", engines.url, engines.bootstrap));
+    say("Worth trying:");
+    say(format_args!("  curl -s '{api}/v1/events?tenant=acme&limit=3'"));
+    say(format_args!("  curl -s '{api}/v1/events?verb=delete&outcome=failure&from=-1h'"));
+    say(format_args!("  curl -s '{api}/v1/events?schema=aws_cloudtrail&limit=1'"));
     if options.duration.is_none() {
-        println!("Ctrl-C stops everything.");
+        say("Ctrl-C stops everything.");
     }
 }
 
@@ -294,30 +277,4 @@ fn record(n: u64) -> (String, Outgoing) {
     let made = generate::generate(schema, n, now).map(outgoing).unwrap_or_default();
     let topic = if n % 20 == 7 { MIXED.to_owned() } else { format!("audit.{schema}") };
     (topic, made)
-}
-
-async fn bottom(
-    warehouse: &Warehouse,
-    bootstrap: &str,
-    cluster: &str,
-    topics: &[&str],
-    external: bool,
-) -> anyhow::Result<Bottom> {
-    let mut bottom = Bottom::default();
-    let stored = warehouse.tally(cluster).await?;
-    for marks in watermarks(bootstrap, topics)? {
-        // Of a broker of our own we know that offsets began at 0, whatever it has dropped since.
-        let first = if external { marks.start } else { 0 };
-        let produced = (marks.end - first) as u64;
-        bottom.produced += produced;
-        let same =
-            |t: &&crate::warehouse::Tally| t.topic == marks.topic && t.partition == marks.partition;
-        let found = stored.iter().find(same);
-        let records = found.map_or(0, |tally| tally.records);
-        bottom.lost += produced.saturating_sub(records);
-        bottom.stored += found.map_or(0, |tally| tally.records - tally.quarantined);
-        bottom.quarantined += found.map_or(0, |tally| tally.quarantined);
-        bottom.duplicated += found.map_or(0, |tally| tally.duplicated);
-    }
-    Ok(bottom)
 }

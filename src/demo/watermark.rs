@@ -11,10 +11,17 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use backon::{BlockingRetryable as _, ConstantBuilder};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often, and how many times, a partition that has no leader yet is asked again: ten seconds.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+const LOOKS: usize = 100;
 
 /// A partition's offsets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,11 +54,23 @@ pub fn watermarks(bootstrap: &str, topics: &[&str]) -> anyhow::Result<Vec<Waterm
         let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
         let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
         for partition in partitions.map(|partition| partition.id()) {
-            let (start, end) = consumer
-                .fetch_watermarks(topic, partition, TIMEOUT)
+            let ask = || consumer.fetch_watermarks(topic, partition, TIMEOUT);
+            let (start, end) = ask
+                .retry(ConstantBuilder::new().with_delay(LOOK_EVERY).with_max_times(LOOKS))
+                .when(has_no_leader)
+                .call()
                 .with_context(|| format!("offsets of {topic}/{partition}"))?;
             found.push(Watermarks { topic: (*topic).to_owned(), partition, start, end });
         }
     }
     Ok(found)
+}
+
+/// A topic that was made a moment ago: the broker is still about to lead it.
+fn has_no_leader(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{LeaderNotAvailable, NotLeaderForPartition, UnknownTopicOrPartition};
+    matches!(
+        error.rdkafka_error_code(),
+        Some(LeaderNotAvailable | NotLeaderForPartition | UnknownTopicOrPartition)
+    )
 }

@@ -34,6 +34,8 @@ pub struct Rejection<'a> {
     pub sentence: String,
     /// The mapping that claimed the record; empty when none did.
     pub mapping: &'a str,
+    /// Whose log it would have been, by its header or its topic; empty when they do not say.
+    pub tenant: &'a str,
     /// The bytes at fault: the record's payload, or the element's slice.
     pub raw: &'a [u8],
 }

@@ -10,4 +10,4 @@
 
 mod producer;
 
-pub use producer::{IN_FLIGHT, Outgoing, SendError, Sender};
+pub use producer::{IN_FLIGHT, Outgoing, Quiet, SendError, Sender};

@@ -7,13 +7,18 @@
 //!   librdkafka repeats nothing.
 //! - At most [`IN_FLIGHT`] records wait for their acknowledgement.
 //!
+//! - librdkafka's own lines are for debugging: what matters of them is in the errors, once.
+//!
 //! Deliberately unknown here: what a record means.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::metadata::Metadata;
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
 use rdkafka::types::RDKafkaErrorCode;
 
@@ -30,7 +35,9 @@ pub struct Outgoing {
 
 /// A producer that is sure of every record it counts.
 pub struct Sender {
-    producer: FutureProducer,
+    producer: FutureProducer<Quiet>,
+    brokers: String,
+    context: Quiet,
     waiting: Vec<DeliveryFuture>,
     acknowledged: u64,
 }
@@ -41,6 +48,7 @@ pub const IN_FLIGHT: usize = 10_000;
 impl Sender {
     /// A producer for these brokers.
     pub fn new(brokers: &str) -> Result<Sender, SendError> {
+        let context = Quiet::default();
         let producer = ClientConfig::new()
             .set("bootstrap.servers", brokers)
             .set("client.id", "trailhouse-produce")
@@ -52,20 +60,34 @@ impl Sender {
             .set("message.timeout.ms", "30000")
             // Every record's fate is known by its acknowledgement; the rest is noise at start.
             .set_log_level(RDKafkaLogLevel::Error)
-            .create()
+            .create_with_context(context.clone())
             .map_err(SendError::Client)?;
-        Ok(Sender { producer, waiting: Vec::new(), acknowledged: 0 })
+        let brokers = brokers.to_owned();
+        Ok(Sender { producer, brokers, context, waiting: Vec::new(), acknowledged: 0 })
     }
 
     /// Refuse a topic that is not there, at once instead of after every retry.
     pub fn expect_topic(&self, topic: &str) -> Result<(), SendError> {
-        const TIMEOUT: Duration = Duration::from_secs(10);
-        let metadata = self.producer.client().fetch_metadata(Some(topic), TIMEOUT);
-        let metadata = metadata.map_err(SendError::Client)?;
+        let metadata = self.metadata(Some(topic))?;
         match metadata.topics().iter().find_map(|found| found.error()) {
             None => Ok(()),
             Some(error) => Err(SendError::Topic(topic.to_owned(), error.into())),
         }
+    }
+
+    /// Refuse brokers that do not answer.
+    pub fn expect_broker(&self) -> Result<(), SendError> {
+        self.metadata(None).map(|_| ())
+    }
+
+    fn metadata(&self, topic: Option<&str>) -> Result<Metadata, SendError> {
+        const TIMEOUT: Duration = Duration::from_secs(10);
+        let metadata = self.producer.client().fetch_metadata(topic, TIMEOUT);
+        metadata.map_err(|error| {
+            let heard = self.context.heard();
+            let cause = if heard.is_empty() { error.to_string() } else { heard };
+            SendError::Unreachable(self.brokers.clone(), cause)
+        })
     }
 
     /// Send one record; waits for older ones where too many are on their way.
@@ -107,12 +129,45 @@ impl Sender {
     }
 }
 
+/// Keeps librdkafka's word on what is wrong, instead of a line for every try.
+#[derive(Clone, Default)]
+pub struct Quiet {
+    heard: Arc<Mutex<String>>,
+}
+
+impl Quiet {
+    /// What was wrong last; empty where nothing was.
+    pub fn heard(&self) -> String {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ClientContext for Quiet {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(facility, "{message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, "kafka: {reason}");
+        let all_down = RDKafkaErrorCode::AllBrokersDown;
+        // It comes after the reason, and says less.
+        if error.rdkafka_error_code() != Some(all_down) {
+            *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = reason.to_owned();
+        }
+    }
+}
+
 /// Why a record is not surely in Kafka.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// The client cannot work with these brokers.
     #[error("kafka producer: {0}")]
     Client(KafkaError),
+    /// Nobody answers, or nobody whom librdkafka understands.
+    #[error(
+        "no Kafka broker answers at {0}: {1}; start it, or name another (kafka.brokers, --brokers)"
+    )]
+    Unreachable(String, String),
     /// The topic is not there, or not for us.
     #[error("topic {0}: {1:?}; create it first")]
     Topic(String, RDKafkaErrorCode),

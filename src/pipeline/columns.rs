@@ -145,8 +145,8 @@ impl Making<'_> {
                 self.digest.update(digest);
                 if let Some(why) = self.known.refused.get(&place) {
                     let sentence = format!("ClickHouse refuses it: {why}");
-                    let (mapping, raw) = (event.schema, event.raw.as_bytes());
-                    let why = Rejection { reason: Reason::Refused, sentence, mapping, raw };
+                    let (mapping, tenant, raw) = (event.schema, event.tenant, event.raw.as_bytes());
+                    let why = Rejection { reason: Reason::Refused, sentence, mapping, tenant, raw };
                     return self.reject(record, place, &why);
                 }
                 self.facts.event_rows += 1;

@@ -21,6 +21,7 @@ pub mod parse;
 pub mod path;
 mod plan;
 mod rule;
+mod tenant;
 mod text;
 pub mod time;
 mod trie;

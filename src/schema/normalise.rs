@@ -119,20 +119,6 @@ impl Normaliser {
         }
         Ok(text)
     }
-
-    /// The tenant that the header or the topic gives. A header that is there always wins: one that
-    /// names nobody must not leave the choice to the body.
-    fn outer_tenant<'a>(&'a self, record: &RawRecord<'a>) -> Result<Option<&'a str>, Fault> {
-        if !record.headers.iter().any(|(name, _)| name == "tenant") {
-            return Ok(self.rule.tenant.as_deref());
-        }
-        let named = record.headers.get("tenant").filter(|tenant| !tenant.is_empty());
-        let unusable = || Fault {
-            reason: Reason::NoTenant,
-            sentence: "the `tenant` header is empty or not UTF-8".to_owned(),
-        };
-        named.map(Some).ok_or_else(unusable)
-    }
 }
 
 impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
@@ -307,9 +293,7 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
                             (or `tenant_from_body` is off)";
             return Err(Fault { reason: Reason::NoTenant, sentence: sentence.to_owned() });
         }
-        if let Some(tenant) = self.normaliser.aliases.get(event.tenant) {
-            event.tenant = tenant;
-        }
+        event.tenant = self.normaliser.resolved(event.tenant);
         let mut kept = BumpVec::new_in(self.arena);
         for (name, value) in self.record.headers.iter() {
             if let (true, Ok(value)) = (KEPT_HEADERS.contains(&name), str::from_utf8(value)) {
@@ -322,7 +306,8 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
 
     fn reject(&mut self, fault: Fault, mapping: &'a str, raw: &'a [u8]) {
         let Fault { reason, sentence } = fault;
-        self.emit(Fate::Quarantine(Rejection { reason, sentence, mapping, raw }));
+        let tenant = self.normaliser.tenant_of_rejected(self.record);
+        self.emit(Fate::Quarantine(Rejection { reason, sentence, mapping, tenant, raw }));
     }
 
     fn emit(&mut self, fate: Fate<'a>) {

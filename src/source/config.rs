@@ -5,13 +5,20 @@
 //! # Invariants
 //! - Times are milliseconds and sizes bytes, and their names say so.
 //!
+//! - Whether librdkafka knows a property and takes its value is asked of librdkafka itself, the
+//!   one that will be used; nothing is sent for it.
+//!
 //! Deliberately unknown here: files, environment variables.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::BaseConsumer;
+use rdkafka::error::KafkaError;
 use serde::{Deserialize, Serialize};
 
 use crate::event::PartitionId;
+use crate::problem::did_you_mean;
 
 /// Where records come from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,7 +63,7 @@ pub struct TopicConfig {
 }
 
 /// librdkafka properties that delivery rests on, and where to say it instead.
-pub const RESERVED: [(&str, &str); 10] = [
+pub const RESERVED: [(&str, &str); 13] = [
     ("bootstrap.servers", "kafka.brokers"),
     ("metadata.broker.list", "kafka.brokers"),
     ("group.id", "kafka.group"),
@@ -65,9 +72,41 @@ pub const RESERVED: [(&str, &str); 10] = [
     ("enable.auto.commit", "nothing: Trailhouse commits after the insert"),
     ("enable.auto.offset.store", "nothing: Trailhouse commits after the insert"),
     ("auto.offset.reset", "nothing: a lost offset must stop the lane, not skip records"),
+    ("fetch.queue.backoff.ms", "nothing: a longer one starves a fast lane"),
+    ("client.id", "nothing: it is `trailhouse`; `group.instance.id` names one worker"),
+    ("log_level", "log.level"),
     ("enable.partition.eof", "nothing: an end of a partition is no record"),
     ("isolation.level", "nothing: aborted transactions are never read"),
 ];
+
+/// Properties that are commonly set, for a suggestion where one is mistyped.
+const COMMON: [&str; 22] = [
+    "broker.address.family",
+    "client.rack",
+    "connections.max.idle.ms",
+    "fetch.max.bytes",
+    "fetch.message.max.bytes",
+    "fetch.min.bytes",
+    "fetch.wait.max.ms",
+    "group.instance.id",
+    "group.protocol",
+    "group.remote.assignor",
+    "heartbeat.interval.ms",
+    "max.poll.interval.ms",
+    "metadata.max.age.ms",
+    "reconnect.backoff.max.ms",
+    "sasl.mechanism",
+    "sasl.password",
+    "sasl.username",
+    "security.protocol",
+    "socket.keepalive.enable",
+    "socket.timeout.ms",
+    "ssl.ca.location",
+    "ssl.certificate.location",
+];
+
+/// Classic membership's settings: with `group.protocol = consumer` the broker's count.
+const CLASSIC: [&str; 2] = ["heartbeat.interval.ms", "group.protocol.type"];
 
 impl Default for KafkaConfig {
     fn default() -> Self {
@@ -103,11 +142,8 @@ impl KafkaConfig {
         if !(1_000..=1_800_000).contains(&self.session_timeout_ms) {
             say("session_timeout_ms", "must be between 1000 and 1800000");
         }
-        for (property, instead) in RESERVED {
-            if self.properties.contains_key(property) {
-                let message = format!("is reserved; set {instead}");
-                say(&format!("properties.{property}"), &message);
-            }
+        for (field, message) in self.check_properties() {
+            say(&field, &message);
         }
         for (at, topic) in self.topics.iter().enumerate() {
             if topic.name.is_empty() {
@@ -119,5 +155,119 @@ impl KafkaConfig {
             }
         }
         wrong
+    }
+
+    fn check_properties(&self) -> Vec<(String, String)> {
+        let mut wrong = Vec::new();
+        let modern = self.properties.get("group.protocol").is_some_and(|name| name == "consumer");
+        for (name, value) in &self.properties {
+            let reserved = RESERVED.iter().find(|(reserved, _)| reserved == name);
+            let refused = || ClientConfig::new().set(name, value).create_native_config().err();
+            let message = match reserved {
+                Some((_, instead)) => format!("is reserved; set {instead}"),
+                None if modern && CLASSIC.contains(&name.as_str()) => {
+                    "has no effect with `group.protocol = consumer`, where the broker says it; \
+                     leave it out"
+                        .to_owned()
+                }
+                None => match refused() {
+                    Some(error) => refusal(name, &error),
+                    None => continue,
+                },
+            };
+            wrong.push((format!("properties.{name}"), message));
+        }
+        let silent_for = KafkaConfig::default().session_timeout_ms;
+        if modern && self.session_timeout_ms != silent_for {
+            let message = "has no effect with `group.protocol = consumer`, where the broker's \
+                           group.consumer.session.timeout.ms counts; leave it out";
+            wrong.push(("session_timeout_ms".to_owned(), message.to_owned()));
+        }
+        if wrong.is_empty()
+            && let Some(message) = self.contradiction(modern)
+        {
+            wrong.push(("properties".to_owned(), message));
+        }
+        wrong
+    }
+
+    /// What librdkafka has against the properties together. Without brokers the client that is
+    /// made for it speaks to nobody.
+    fn contradiction(&self, modern: bool) -> Option<String> {
+        // Making a client takes a tenth of a second: not for every command over the defaults.
+        if self.properties.is_empty()
+            && self.session_timeout_ms == KafkaConfig::default().session_timeout_ms
+        {
+            return None;
+        }
+        let mut client = ClientConfig::new();
+        client.extend(self.properties.clone());
+        client.set("group.id", &self.group).set_log_level(RDKafkaLogLevel::Emerg);
+        if !modern {
+            client.set("session.timeout.ms", self.session_timeout_ms.to_string());
+        }
+        match client.create::<BaseConsumer>() {
+            Err(KafkaError::ClientCreation(why)) => Some(why),
+            Err(error) => Some(error.to_string()),
+            Ok(_) => None,
+        }
+    }
+}
+
+/// librdkafka's own words for a property that it refuses.
+fn refusal(name: &str, error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, why, ..) if why.starts_with("No such") => {
+            format!("is no property of librdkafka{}", did_you_mean(name, COMMON))
+        }
+        KafkaError::ClientConfig(_, why, ..) => why.clone(),
+        error => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(properties: &[(&str, &str)]) -> Vec<(String, String)> {
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let properties = properties.iter().map(own).collect();
+        KafkaConfig { properties, ..KafkaConfig::default() }.check()
+    }
+
+    #[test]
+    fn a_property_that_librdkafka_would_refuse_or_we_override_is_named_with_the_fix() {
+        for (name, value, wanted) in [
+            ("secruity.protocol", "plaintext", "did you mean `security.protocol`?"),
+            ("colour", "red", "is no property of librdkafka"),
+            ("fetch.min.bytes", "many", "Invalid value"),
+            ("group.protocol", "modern", "Invalid value"),
+            ("client.id", "x", "is reserved"),
+            ("fetch.queue.backoff.ms", "1000", "is reserved"),
+            ("enable.partition.eof", "true", "is reserved"),
+            ("session.timeout.ms", "1000", "kafka.session_timeout_ms"),
+            ("max.poll.interval.ms", "2000", "max.poll.interval.ms"),
+        ] {
+            let found = problems(&[(name, value)]);
+            assert_eq!(found.len(), 1, "{name}: {found:?}");
+            assert!(found[0].1.contains(wanted), "{name}: {found:?}");
+            assert!(found[0].0.starts_with("properties"), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn membership_is_the_users_choice_and_what_it_makes_void_is_said() {
+        assert_eq!(problems(&[("group.instance.id", "worker-1"), ("client.rack", "a")]), []);
+        let modern = ("group.protocol", "consumer");
+        assert_eq!(problems(&[modern, ("group.instance.id", "worker-1")]), []);
+        let beats = problems(&[modern, ("heartbeat.interval.ms", "500")]);
+        assert_eq!(beats.len(), 1, "{beats:?}");
+        assert_eq!(problems(&[("heartbeat.interval.ms", "500")]), []);
+        let properties = [("group.protocol".to_owned(), "consumer".to_owned())].into();
+        let config =
+            KafkaConfig { properties, session_timeout_ms: 10_000, ..KafkaConfig::default() };
+        let found = config.check();
+        assert_eq!(found[0].0, "session_timeout_ms");
+        assert!(found[0].1.contains("has no effect"), "{found:?}");
     }
 }

@@ -195,6 +195,7 @@ impl EventBlock {
 /// The rows of `quarantine` of one batch.
 pub struct QuarantineBlock {
     received_at: TimestampMicrosecondBuilder,
+    tenant: Words,
     reason: Words,
     sentence: StringBuilder,
     mapping: Words,
@@ -208,6 +209,7 @@ impl Default for QuarantineBlock {
     fn default() -> Self {
         QuarantineBlock {
             received_at: timestamps(),
+            tenant: Words::default(),
             reason: Words::default(),
             sentence: StringBuilder::new(),
             mapping: Words::default(),
@@ -235,6 +237,7 @@ impl QuarantineBlock {
         received_at: Micros,
     ) -> Result<(), BlockError> {
         self.received_at.append_value(received_at);
+        self.tenant.append(rejection.tenant)?;
         self.reason.append(rejection.reason.code())?;
         self.sentence.append_value(&rejection.sentence);
         self.mapping.append(rejection.mapping)?;
@@ -252,6 +255,7 @@ impl QuarantineBlock {
     pub fn encode(mut self) -> Result<Bytes, BlockError> {
         let mut columns: Vec<(&str, ArrayRef)> = vec![
             ("received_at", Arc::new(self.received_at.finish())),
+            ("tenant", Arc::new(self.tenant.finish())),
             ("reason", Arc::new(self.reason.finish())),
             ("sentence", Arc::new(self.sentence.finish())),
             ("mapping", Arc::new(self.mapping.finish())),

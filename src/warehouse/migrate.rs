@@ -15,13 +15,18 @@
 //! Deliberately unknown here: what the columns mean (their comments say).
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use clickhouse::Row;
+use clickhouse::error::Error;
 use clickhouse::sql::Identifier;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
-use super::Warehouse;
+use super::{ServerError, Warehouse};
+
+/// How long ClickHouse may take to say what it has had.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
 
 const LEDGER: &str = "\
 CREATE TABLE IF NOT EXISTS schema_migrations
@@ -115,8 +120,9 @@ impl Standing {
 
 /// How the database stands to every migration, by version. Changes nothing.
 pub async fn status(warehouse: &Warehouse) -> Result<Vec<MigrationState>, MigrateError> {
-    let recorded = recorded(warehouse).await?;
-    Ok(compare(ALL, &recorded))
+    let recorded = tokio::time::timeout(ANSWERS_WITHIN, recorded(warehouse)).await;
+    let recorded = recorded.unwrap_or(Err(Error::TimedOut));
+    Ok(compare(ALL, &recorded.map_err(|error| warehouse.explain(error))?))
 }
 
 /// Run what is pending, creating the database if it is missing; answers what was run. With
@@ -140,16 +146,17 @@ pub async fn up(
     if dry_run || pending.is_empty() {
         return Ok(pending);
     }
-    if !database_exists(warehouse).await? {
+    let explain = |error| warehouse.explain(error);
+    if !database_exists(warehouse).await.map_err(explain)? {
         let create = warehouse.server.query("CREATE DATABASE IF NOT EXISTS ?");
-        create.bind(Identifier(warehouse.database())).execute().await?;
+        create.bind(Identifier(warehouse.database())).execute().await.map_err(explain)?;
     }
-    warehouse.run(LEDGER).await?;
+    warehouse.run(LEDGER).await.map_err(explain)?;
     for migration in &pending {
-        warehouse.run(migration.sql).await.map_err(|source| MigrateError::Statement {
+        warehouse.run(migration.sql).await.map_err(|error| MigrateError::Statement {
             version: migration.version,
             name: migration.name,
-            source,
+            cause: explain(error),
         })?;
         let record = "INSERT INTO schema_migrations (version, name, checksum) VALUES (?, ?, ?)";
         let record = warehouse.client().query(record).with_setting("async_insert", "0");
@@ -158,7 +165,8 @@ pub async fn up(
             .bind(migration.name)
             .bind(migration.checksum())
             .execute()
-            .await?;
+            .await
+            .map_err(explain)?;
         tracing::info!(version = migration.version, name = migration.name, "migration applied");
     }
     Ok(pending)
@@ -171,13 +179,13 @@ struct Record {
     checksum: String,
 }
 
-async fn database_exists(warehouse: &Warehouse) -> Result<bool, clickhouse::error::Error> {
+async fn database_exists(warehouse: &Warehouse) -> Result<bool, Error> {
     let sql = "SELECT count() FROM system.databases WHERE name = ?";
     let found: u64 = warehouse.server.query(sql).bind(warehouse.database()).fetch_one().await?;
     Ok(found > 0)
 }
 
-async fn recorded(warehouse: &Warehouse) -> Result<Vec<Record>, clickhouse::error::Error> {
+async fn recorded(warehouse: &Warehouse) -> Result<Vec<Record>, Error> {
     let sql = "SELECT count() FROM system.tables WHERE database = ? AND name = 'schema_migrations'";
     let ledgers: u64 = warehouse.server.query(sql).bind(warehouse.database()).fetch_one().await?;
     if ledgers == 0 {
@@ -226,18 +234,25 @@ pub enum MigrateError {
         database: String,
     },
     /// A statement was refused.
-    #[error("migration {version:04}_{name}: {source}; mend the cause and run migrate up again")]
+    #[error("migration {version:04}_{name}: {cause}; mend the cause and run migrate up again")]
     Statement {
         /// Its number.
         version: u32,
         /// Its name.
         name: &'static str,
-        /// ClickHouse's words.
-        source: clickhouse::error::Error,
+        /// Why.
+        cause: ServerError,
     },
     /// ClickHouse could not be asked.
-    #[error("asking ClickHouse for its migrations: {0}; check the [clickhouse] table")]
-    ClickHouse(#[from] clickhouse::error::Error),
+    #[error(transparent)]
+    ClickHouse(#[from] ServerError),
+}
+
+impl MigrateError {
+    /// Whether waiting may mend it.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, MigrateError::ClickHouse(error) if error.may_pass())
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 
 pub mod block;
 mod config;
+mod error;
 mod insert;
 mod ledger;
 pub mod migrate;
@@ -29,6 +30,8 @@ use clickhouse::{Client, Compression};
 use tokio::sync::OnceCell;
 
 pub use config::ClickHouseConfig;
+pub use error::ServerError;
+pub(crate) use error::error_code;
 pub use insert::{Table, Token};
 pub use ledger::{BatchRow, GapKind, GapRow, Reach, Summary};
 pub use outcome::InsertError;
@@ -45,16 +48,18 @@ pub struct Warehouse {
     /// Talks to the database.
     client: Client,
     database: Arc<str>,
+    url: Arc<str>,
+    user: Arc<str>,
     /// The client for reads, once the user's profile is known.
     reader: Arc<OnceCell<Client>>,
 }
 
 impl Warehouse {
-    /// A warehouse to talk to. Nothing is sent yet; see [`Warehouse::ping`].
+    /// A warehouse to talk to. Nothing is sent yet.
     pub fn connect(config: &ClickHouseConfig) -> Result<Warehouse, ConnectError> {
-        let password = config.secret().map_err(|source| ConnectError {
+        let password = config.secret().map_err(|cause| ConnectError {
             path: config.password_file.clone().unwrap_or_default(),
-            source,
+            cause,
         })?;
         let compression = if config.compression { Compression::Lz4 } else { Compression::None };
         let server = Client::default()
@@ -66,6 +71,8 @@ impl Warehouse {
             client: server.clone().with_database(&config.database),
             server,
             database: config.database.as_str().into(),
+            url: config.url.as_str().into(),
+            user: config.user.as_str().into(),
             reader: Arc::default(),
         })
     }
@@ -73,11 +80,6 @@ impl Warehouse {
     /// Name of the database.
     pub fn database(&self) -> &str {
         &self.database
-    }
-
-    /// Whether the server answers and lets us in.
-    pub async fn ping(&self) -> Result<(), clickhouse::error::Error> {
-        self.server.query("SELECT 1").fetch_one::<u8>().await.map(|_| ())
     }
 
     /// Run one statement that answers nothing, as it stands: no `?` is looked at. For migrations
@@ -118,38 +120,17 @@ impl Warehouse {
     }
 }
 
-/// ClickHouse's own number of an error, where the error is one of its answers.
-///
-/// The HTTP status says little: bad data is a 500 like a full disk.
-pub(crate) fn error_code(error: &clickhouse::error::Error) -> Option<u32> {
-    let clickhouse::error::Error::BadResponse(text) = error else { return None };
-    let digits = text.split("Code: ").nth(1)?;
-    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
-    digits[..end].parse().ok()
-}
-
 /// The password file cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("clickhouse.password_file {}: {source}; name a file that this user may read", path.display())]
+#[error("clickhouse.password_file {}: {cause}; name a file that this user may read", path.display())]
 pub struct ConnectError {
     path: PathBuf,
-    source: std::io::Error,
+    cause: std::io::Error,
 }
 
 #[cfg(test)]
 mod tests {
-    use clickhouse::error::Error;
-
     use super::*;
-
-    #[test]
-    fn the_number_of_an_error_is_read_from_the_answer() {
-        let of = |text: &str| error_code(&Error::BadResponse(text.into()));
-        assert_eq!(of("Code: 60. DB::Exception: Unknown table"), Some(60));
-        assert_eq!(of("Code: 241"), Some(241));
-        assert_eq!(of("502 Bad Gateway"), None);
-        assert_eq!(error_code(&Error::TimedOut), None);
-    }
 
     #[test]
     fn a_password_file_that_is_not_there_is_named() {

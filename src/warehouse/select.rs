@@ -38,7 +38,7 @@ const POSITION_OF_FIRST: &str = "\
 
 impl EventReader for Warehouse {
     fn page<'a>(&'a self, query: &'a Query) -> Answer<'a, Page> {
-        Box::pin(in_time(async move {
+        Box::pin(self.in_time(async move {
             if sees_nothing(&query.tenants) || query.limit == 0 {
                 return Ok(Page::default());
             }
@@ -51,7 +51,7 @@ impl EventReader for Warehouse {
     }
 
     fn get<'a>(&'a self, tenants: &'a TenantScope, id: Uuid) -> Answer<'a, Option<StoredEvent>> {
-        Box::pin(in_time(async move {
+        Box::pin(self.in_time(async move {
             if sees_nothing(tenants) {
                 return Ok(None);
             }
@@ -81,7 +81,7 @@ impl EventReader for Warehouse {
     fn ready(&self) -> Answer<'_, ()> {
         Box::pin(async move {
             let ask = async { self.client().query("EXISTS TABLE events").fetch_one::<u8>().await };
-            match in_time(ask).await? {
+            match self.in_time(ask).await? {
                 0 => Err(ReadError::Unavailable(no_table())),
                 _ => Ok(()),
             }
@@ -312,24 +312,24 @@ impl From<Uuid> for Value {
     }
 }
 
-async fn in_time<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, ReadError> {
-    match tokio::time::timeout(READ_TIMEOUT, work).await {
-        Ok(done) => done.map_err(read_error),
-        Err(_) => Err(ReadError::Unavailable(Error::TimedOut.to_string())),
+impl Warehouse {
+    async fn in_time<T>(
+        &self,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, ReadError> {
+        let done = tokio::time::timeout(READ_TIMEOUT, work).await;
+        done.unwrap_or(Err(Error::TimedOut)).map_err(|error| self.read_error(error))
     }
-}
 
-fn read_error(error: Error) -> ReadError {
-    match (&error, error_code(&error)) {
-        (Error::Network(_) | Error::TimedOut, _) => ReadError::Unavailable(error.to_string()),
-        // A proxy's answer, not ClickHouse's.
-        (Error::BadResponse(text), None) => ReadError::Unavailable(text.clone()),
-        (_, Some(60 | 81)) => ReadError::Unavailable(no_table()),
-        // Too slow, too busy, out of memory, cancelled, cut off from its other servers.
-        (_, Some(159 | 160 | 201 | 202 | 203 | 209 | 210 | 236 | 241 | 279 | 394)) => {
-            ReadError::Unavailable(error.to_string())
+    fn read_error(&self, error: Error) -> ReadError {
+        if let Some(60 | 81) = error_code(&error) {
+            return ReadError::Unavailable(no_table());
         }
-        _ => ReadError::Failed(error.to_string()),
+        let told = self.explain(error);
+        match told.may_pass() {
+            true => ReadError::Unavailable(told.to_string()),
+            false => ReadError::Failed(told.to_string()),
+        }
     }
 }
 

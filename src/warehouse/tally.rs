@@ -9,10 +9,13 @@
 //!
 //! Deliberately unknown here: how many records there should be.
 
+use std::collections::HashMap;
+
 use clickhouse::Row;
 use serde::Deserialize;
 
 use super::Warehouse;
+use crate::event::PartitionId;
 use crate::query::ReadError;
 
 /// What is stored of one partition.
@@ -39,9 +42,11 @@ const SQL: &str = "
         FROM (
             SELECT kafka_topic, kafka_partition, kafka_incarnation, kafka_offset, kafka_index, 0 AS is_bad
             FROM events WHERE kafka_cluster = ?
+              AND kafka_offset >= transform(concat(kafka_topic, '/', toString(kafka_partition)), ?, ?, 0)
             UNION ALL
             SELECT kafka_topic, kafka_partition, kafka_incarnation, kafka_offset, kafka_index, 1 AS is_bad
             FROM quarantine WHERE kafka_cluster = ?
+              AND kafka_offset >= transform(concat(kafka_topic, '/', toString(kafka_partition)), ?, ?, 0)
         )
         GROUP BY kafka_topic, kafka_partition, kafka_incarnation, kafka_offset
     )
@@ -50,8 +55,27 @@ const SQL: &str = "
 impl Warehouse {
     /// What is stored of a cluster's partitions.
     pub async fn tally(&self, cluster: &str) -> Result<Vec<Tally>, ReadError> {
-        let failed = |error: clickhouse::error::Error| ReadError::Failed(error.to_string());
-        let reader = self.reader().await.map_err(failed)?;
-        reader.query(SQL).bind(cluster).bind(cluster).fetch_all().await.map_err(failed)
+        self.tally_from(cluster, &HashMap::new()).await
+    }
+
+    /// The same, of each partition from an offset on; from 0 where none is given.
+    pub async fn tally_from(
+        &self,
+        cluster: &str,
+        starts: &HashMap<PartitionId, i64>,
+    ) -> Result<Vec<Tally>, ReadError> {
+        let failed = |error| ReadError::Failed(self.explain(error).to_string());
+        // An array without elements has no type: no partition is called so.
+        let (mut partitions, mut firsts) = (vec![String::new()], vec![0_i64]);
+        for (partition, first) in starts {
+            partitions.push(partition.to_string());
+            firsts.push(*first);
+        }
+        let mut query = self.reader().await.map_err(failed)?.query(SQL);
+        // Once for each of the two tables.
+        for _ in 0..2 {
+            query = query.bind(cluster).bind(&partitions).bind(&firsts);
+        }
+        query.fetch_all().await.map_err(failed)
     }
 }

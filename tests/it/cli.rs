@@ -19,6 +19,10 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+fn text_of(output: &Output) -> String {
+    format!("{}{}", text(&output.stdout), text(&output.stderr))
+}
+
 #[test]
 fn every_subcommand_has_help_with_an_example() {
     for command in ["demo", "serve", "produce", "ingest", "migrate", "mappings", "check"] {
@@ -82,6 +86,85 @@ fn a_record_is_tried_and_what_stayed_unmapped_is_shown() {
     let output = trailhouse(&["mappings", "try", file, "--schema", "frontier"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stdout).contains("QUARANTINED truncated"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn a_topic_of_the_configuration_is_tried_as_the_pipeline_would_read_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, settings) = (dir.path().join("one.json"), dir.path().join("t.toml"));
+    let record = r#"{"source":"iam","action":"project.create","actor":{"id":"ann"}}"#;
+    std::fs::write(&file, record).unwrap();
+    let text = "[pipeline]\nmax_record_bytes = 1024\n[[kafka.topics]]\nname = \"iam\"\n\
+                schema = \"frontier\"\ntenant = \"ACC-1\"\n[[tenant]]\nid = \"acme\"\n\
+                aliases = [\"ACC-1\"]\n";
+    std::fs::write(&settings, text).unwrap();
+    let (file, settings) = (file.to_str().unwrap(), settings.to_str().unwrap());
+    let known = ["mappings", "try", file, "--config", settings, "--topic", "iam"];
+    let output = trailhouse(&known);
+    let shown = text_of(&output);
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    assert!(
+        shown.contains("frontier v") && shown.contains("tenant                   acme"),
+        "{shown}"
+    );
+    // What is asked for on the command line goes before.
+    let shown = text_of(&trailhouse(&[&known[..], &["--schema", "pace"]].concat()));
+    assert!(!shown.contains("frontier v"), "{shown}");
+    let long = format!("{}{record}", " ".repeat(1024));
+    std::fs::write(file, long).unwrap();
+    let shown = text_of(&trailhouse(&known));
+    assert!(shown.contains("QUARANTINED too_large"), "{shown}");
+}
+
+#[test]
+fn a_reader_that_has_left_is_no_failure_and_no_panic() {
+    for command in [&["mappings", "test"][..], &["check"], &["mappings", "try", "Cargo.toml"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let root = env!("CARGO_MANIFEST_DIR");
+        let program = &mut Command::new(exe());
+        let output = program.current_dir(root).args(command).stdout(writer).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{command:?}: {}", text(&output.stderr));
+        assert_eq!(text(&output.stderr), "", "{command:?}");
+    }
+    // The same for what is wrong.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let nowhere = ["check", "--config", "/nowhere.toml"];
+    let status = Command::new(exe()).args(nowhere).stderr(writer).status().unwrap();
+    assert_eq!(status.code(), Some(78));
+}
+
+#[test]
+fn what_is_wrong_with_the_arguments_is_told_before_anybody_is_asked() {
+    // Nobody listens at port 1: whoever were asked would be the error.
+    let command = ["produce", "--generate", "nope", "--brokers", "127.0.0.1:1"];
+    let output = trailhouse(&command);
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    assert!(
+        told.contains("no generator for `nope`; there are") && told.lines().count() == 1,
+        "{told}"
+    );
+    let ingest = ["ingest", "--file", "/nowhere.ndjson", "--schema", "cockpit"];
+    let program = &mut Command::new(exe());
+    let output =
+        program.args(ingest).env("TRAILHOUSE__CLICKHOUSE__URL", "http://127.0.0.1:1").output();
+    let told = text(&output.unwrap().stderr);
+    assert!(told.contains("/nowhere.ndjson: No such file"), "{told}");
+}
+
+#[test]
+fn a_broker_that_is_not_there_is_one_line_with_its_address_and_the_cause() {
+    for more in [&[][..], &["--create", "3"]] {
+        let command = ["produce", "--generate", "cockpit", "--brokers", "127.0.0.1:1"];
+        let output = trailhouse(&[&command[..], more].concat());
+        assert_eq!(output.status.code(), Some(1));
+        let told = text(&output.stderr);
+        assert_eq!(told.lines().count(), 1, "{told}");
+        assert!(told.contains("no Kafka broker answers at 127.0.0.1:1"), "{told}");
+        assert!(told.contains("Connection refused"), "{told}");
+    }
 }
 
 #[test]

@@ -31,6 +31,20 @@ fn every_command_in_the_documents_is_understood() {
 }
 
 #[test]
+fn every_example_in_the_help_is_understood() {
+    for command in ["demo", "serve", "produce", "ingest", "migrate", "mappings", "check"] {
+        let help = help_of(&[command]);
+        let (_, examples) = help.split_once("Example").unwrap();
+        let lines = examples.lines().filter_map(|line| line.split_once("trailhouse "));
+        // A variable may stand before the program.
+        let mut lines =
+            lines.filter(|(before, _)| before.trim().is_empty() || before.contains('='));
+        let problem = lines.find_map(|(_, arguments)| misunderstood(arguments));
+        assert_eq!(problem, None, "{command}");
+    }
+}
+
+#[test]
 fn every_link_in_the_documents_leads_to_a_file() {
     for (file, text) in documents() {
         let folder = root().join(&file).parent().unwrap().to_owned();

@@ -42,9 +42,9 @@ async fn a_file_is_stored_once_however_often_it_is_ingested() {
         let stored = warehouse.read("SELECT toString(count()) FROM events").await.unwrap();
         assert_eq!(stored, ["500"]);
         let bad = warehouse
-            .read("SELECT concat(reason, ' ', toString(kafka_offset), ' ', raw) FROM quarantine")
+            .read("SELECT concat(tenant, ' ', reason, ' ', toString(kafka_offset), ' ', raw) FROM quarantine")
             .await;
-        assert_eq!(bad.unwrap(), ["not_json 750 not json"]);
+        assert_eq!(bad.unwrap(), ["acme not_json 750 not json"]);
     }
     let raw = warehouse.read("SELECT raw FROM events WHERE source_id = '7'").await.unwrap();
     assert!(raw[0].ends_with("Z\"}"), "{raw:?}");

@@ -165,6 +165,15 @@ pub async fn until(condition: impl AsyncFn() -> bool) {
     }
 }
 
+/// The same, outside async code.
+pub fn until_now(condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !condition() {
+        assert!(Instant::now() < deadline, "the condition did not come true within {DEADLINE:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
 /// GET a path of a service; the status and the JSON.
 pub async fn get(service: &Service, path: &str) -> (u16, serde_json::Value) {
     let url = format!("http://{}{path}", service.address);

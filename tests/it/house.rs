@@ -23,7 +23,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("query", &["event"]),
     ("schema", &["event", "problem"]),
     // Neighbours that do not see each other.
-    ("source", &["event", "telemetry"]),
+    ("source", &["event", "problem", "telemetry"]),
     ("gateway", &["event", "telemetry"]),
     ("warehouse", &["event", "query", "telemetry"]),
     ("pipeline", &["event", "schema", "source", "warehouse", "telemetry"]),

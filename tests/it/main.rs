@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod cli;
+mod demo;
 mod document;
 mod file;
 mod harness;
@@ -18,3 +19,4 @@ mod reading;
 #[path = "../reference/mod.rs"]
 mod reference;
 mod schema;
+mod serve;

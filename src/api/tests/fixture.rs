@@ -11,12 +11,13 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::NOW;
-use crate::api::{ApiConfig, ApiState, Readiness, router};
+use crate::api::{ApiConfig, ApiState, router};
 use crate::event::{
     Micros, Origin, Outcome, StoredActor, StoredChanges, StoredEvent, StoredPosition, StoredTarget,
     TimeSource, Verb,
 };
 use crate::query::memory::MemoryReader;
+use crate::telemetry::Health;
 
 /// An answer, read to its end.
 pub struct Answered {
@@ -30,7 +31,7 @@ pub fn state(events: Vec<StoredEvent>) -> ApiState {
     ApiState {
         reader: Arc::new(MemoryReader { events }),
         registry: prometheus::Registry::new(),
-        readiness: Readiness::default(),
+        health: Health::default(),
         now: || NOW,
     }
 }

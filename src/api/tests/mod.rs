@@ -9,9 +9,10 @@ use axum::http::StatusCode;
 use uuid::Uuid;
 
 use self::fixture::{api, ask, event, get, ids_of, state};
-use super::{ApiConfig, ApiState, Readiness, router};
+use super::{ApiConfig, ApiState, router};
 use crate::event::{Micros, Outcome, StoredActor, StoredEvent, StoredTarget, Verb};
 use crate::query::{Answer, EventReader, Page, Query, ReadError, TenantScope};
+use crate::telemetry::Health;
 
 /// 2026-01-31T12:00:00Z
 const NOW: Micros = 1_769_860_800_000_000;
@@ -221,10 +222,11 @@ fn not_ready_names_the_failing_part() {
     let well = api(Vec::new());
     assert_eq!(get(&well, "/readyz").status, StatusCode::OK);
 
-    let readiness = Readiness::default()
-        .with("consumer", || Err("partition audit/3 is paused".into()))
-        .with("gateway", || Ok(()));
-    let ill = ApiState { readiness, reader: Arc::new(Broken::Unavailable), ..state(Vec::new()) };
+    let health = Health::default();
+    health.fails("consumer", "partition audit/3 is paused");
+    health.fails("gateway", "no broker");
+    health.works("gateway");
+    let ill = ApiState { health, reader: Arc::new(Broken::Unavailable), ..state(Vec::new()) };
     let ill = router(ill, &ApiConfig::default());
     let answer = get(&ill, "/readyz");
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);

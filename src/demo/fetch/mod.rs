@@ -22,18 +22,24 @@ pub use npm::clickhouse_library;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use sha2::Digest;
 
 use super::process;
+use crate::app::output::tell;
 use progress::Progress;
 
 /// The longest a registry's client may take: 180 MB at 2 Mbit/s, roughly.
 const FETCHES_WITHIN: Duration = Duration::from_secs(15 * 60);
+
+/// How often a registry's client, or another process that fetches, is looked after.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The folder where fetched things are kept.
 #[derive(Debug, Clone)]
@@ -86,8 +92,14 @@ impl Cache {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                eprintln!("waiting for another process that is fetching {name}");
-                file.lock()?;
+                tell(format_args!("waiting for another process that is fetching {name}"));
+                while let Err(error) = file.try_lock() {
+                    match error {
+                        TryLockError::Error(error) => return Err(error.into()),
+                        TryLockError::WouldBlock => process::still_wanted()?,
+                    }
+                    thread::sleep(LOOK_EVERY);
+                }
             }
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("cannot lock {}", path.display()));
@@ -128,11 +140,13 @@ fn run_client(
 ) -> anyhow::Result<()> {
     let program = command.get_program().display().to_string();
     let output = File::create(log)?;
+    // Ctrl-C reaches this process only, which ends the client and says so.
+    command.process_group(0);
     command.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
     let mut child = command.spawn().with_context(|| format!("cannot run {program}"))?;
     let deadline = Instant::now() + FETCHES_WITHIN;
     loop {
-        match process::wait(&mut child, Duration::from_millis(100))? {
+        match process::wait(&mut child, LOOK_EVERY)? {
             Some(status) if status.success() => return Ok(()),
             Some(status) => {
                 let log = fs::read_to_string(log).unwrap_or_default();
@@ -143,7 +157,14 @@ fn run_client(
                 child.wait()?;
                 bail!("{program} was still fetching after {FETCHES_WITHIN:?} and was stopped");
             }
-            None => progress.at(bytes_in(growing)),
+            None => {
+                if let Err(error) = process::still_wanted() {
+                    child.kill()?;
+                    child.wait()?;
+                    return Err(error);
+                }
+                progress.at(bytes_in(growing));
+            }
         }
     }
 }

@@ -9,6 +9,7 @@
 //! Deliberately unknown here: how the library is run.
 
 use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -17,7 +18,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::Sha512;
 
-use super::{Cache, Progress, digest_of, on_path, run_client};
+use super::{Cache, Progress, digest_of, on_path, process, run_client};
 
 /// One published package.
 struct Package {
@@ -113,9 +114,19 @@ fn check(file: &Path, integrity: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A file that can be read for as long as this process is not asked to end.
+struct Wanted(File);
+
+impl Read for Wanted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        process::still_wanted().map_err(io::Error::other)?;
+        self.0.read(buffer)
+    }
+}
+
 /// Takes the library and the manifest, which states the licence, out of a package file.
 fn unpack(file: &Path, into: &Path, package: &Package) -> anyhow::Result<()> {
-    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(File::open(file)?));
+    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(Wanted(File::open(file)?)));
     let mut wanted = vec![package.library, "package.json"];
     for entry in archive.entries()? {
         let mut entry = entry?;

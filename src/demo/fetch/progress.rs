@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::app::output::tell;
+
 /// One thing being fetched.
 pub(super) struct Progress {
     what: String,
@@ -26,8 +28,8 @@ impl Progress {
         let bar = std::io::stderr().is_terminal().then(|| bar(&what, total_bytes));
         if bar.is_none() {
             match total_bytes {
-                Some(bytes) => eprintln!("fetching {what} ({} MB)", bytes / 1_000_000),
-                None => eprintln!("fetching {what}"),
+                Some(bytes) => tell(format_args!("fetching {what} ({} MB)", bytes / 1_000_000)),
+                None => tell(format_args!("fetching {what}")),
             }
         }
         Self { what, started: Instant::now(), bar }
@@ -59,7 +61,11 @@ impl Progress {
         if let Some(bar) = self.bar {
             bar.finish_and_clear();
         }
-        eprintln!("fetched {} in {:.1} s", self.what, self.started.elapsed().as_secs_f64());
+        tell(format_args!(
+            "fetched {} in {:.1} s",
+            self.what,
+            self.started.elapsed().as_secs_f64()
+        ));
     }
 }
 
