@@ -79,7 +79,8 @@ fn a_crash_moves_one_of_two_partitions_and_back() {
 #[test]
 fn a_frozen_worker_loses_one_of_two_partitions_and_wakes() {
     let faults = Faults { stops: 1, ..NONE };
-    holds(Delivery { partitions: 2, faults, ..CALM }, &[FENCED, FOUND, SWALLOWED]);
+    let model = Delivery { partitions: 2, longest: 1, faults, ..CALM };
+    holds(model, &[FENCED, FOUND, SWALLOWED]);
 }
 
 #[test]
