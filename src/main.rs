@@ -21,6 +21,7 @@ use clap::Parser as _;
 use trailhouse::app::{Service, ingest, mappings, produce};
 use trailhouse::config::{Config, Loaded};
 use trailhouse::demo::{self, DemoOptions};
+use trailhouse::pipeline::fault;
 use trailhouse::problem::Problem;
 use trailhouse::schema::TopicRule;
 use trailhouse::telemetry;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         return code;
     }
     let arguments = Arguments::parse();
+    let _faults = fault::setup();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::new(error).context("starting the runtime")),

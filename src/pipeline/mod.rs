@@ -19,6 +19,7 @@
 
 mod batch;
 mod config;
+pub mod fault;
 mod lane;
 mod settle;
 
