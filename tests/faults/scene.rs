@@ -135,6 +135,13 @@ impl Scene {
         Worker::start(self.dir.path(), &self.config, &launch)
     }
 
+    /// A worker that would close its batches elsewhere than those before it.
+    pub fn successor(&self) -> Worker {
+        let mut config = self.config.clone();
+        config.pipeline.batch_records = 70;
+        Worker::start(self.dir.path(), &config, &Launch::default())
+    }
+
     /// A worker with a static identity in the group.
     pub fn static_worker(&self, instance: &str) -> Worker {
         let mut config = self.config.clone();

@@ -16,7 +16,7 @@ async fn killed_at(place: &str) {
     let mut first = scene.worker_at(&format!("{place}=2*off->return"));
     first.await_kill();
     scene.produce(100);
-    let account = scene.finish([scene.worker()]).await;
+    let account = scene.finish([scene.successor()]).await;
     assert_eq!((account.records, account.quarantined), (500, 50), "{account}");
 }
 
@@ -67,5 +67,5 @@ async fn crash_at_one_place_after_the_other_by_one_successor_after_the_other() {
         scene.produce(200);
         scene.worker_at(&format!("{place}=1*off->return")).await_kill();
     }
-    scene.finish([scene.worker()]).await;
+    scene.finish([scene.successor()]).await;
 }

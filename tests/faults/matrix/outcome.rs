@@ -101,7 +101,7 @@ async fn an_original_that_arrives_after_a_crash_and_its_replay() {
     scene.proxy.await_count("late", 1);
     first.kill();
     scene.proxy.heal();
-    let second = scene.worker();
+    let second = scene.successor();
     scene.settle().await;
     scene.proxy.send_late();
     scene.finish([second]).await;
