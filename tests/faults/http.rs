@@ -17,7 +17,7 @@ pub struct Message {
     /// The rest as it travels, with a chunked body's framing.
     framed: Vec<u8>,
     /// The body itself.
-    pub body: Vec<u8>,
+    body: Vec<u8>,
 }
 
 impl Message {

@@ -94,8 +94,8 @@ pub struct Account {
     pub stored: u64,
     /// Those with a row in `quarantine`.
     pub quarantined: u64,
-    /// Those with neither, which are not skipped.
-    pub lost: BTreeMap<Lane, Ranges>,
+    /// Those with neither, which are not skipped: lost, or not stored yet.
+    pub missing: BTreeMap<Lane, Ranges>,
     /// Positions with more rows than one.
     pub duplicated: BTreeMap<Lane, Ranges>,
 }
@@ -139,10 +139,24 @@ impl Ledger {
             let account = self.account(records).await;
             let lag = self.lag(records);
             assert!(account.duplicated.is_empty(), "{account}");
-            if account.lost.is_empty() && lag.is_empty() {
+            if account.missing.is_empty() && lag.is_empty() {
                 return account;
             }
             assert!(Instant::now() < deadline, "{account}\nnot committed: {lag:?}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    /// What there is of these records when nothing is missing, or when patience ends. For those
+    /// who expect duplicates.
+    pub async fn await_account(&self, records: &BTreeMap<Lane, Ranges>) -> Account {
+        let deadline = Instant::now() + self.patience;
+        loop {
+            let account = self.account(records).await;
+            let done = account.missing.is_empty() && self.lag(records).is_empty();
+            if done || Instant::now() > deadline {
+                return account;
+            }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
@@ -155,14 +169,14 @@ impl Ledger {
         let of = |found: &BTreeMap<Lane, Ranges>| {
             found.iter().filter(|(lane, _)| records.contains_key(*lane)).map(|(_, r)| r.len()).sum()
         };
-        let lost = records.iter().map(|(lane, wanted)| {
+        let missing = records.iter().map(|(lane, wanted)| {
             (lane.clone(), wanted.without(all.get(lane).unwrap_or(&nothing)))
         });
         Account {
             records: records.values().map(Ranges::len).sum(),
             stored: of(&self.ranges(EVENTS).await),
             quarantined: of(&self.ranges(QUARANTINE).await),
-            lost: lost.filter(|(_, ranges)| ranges.len() > 0).collect(),
+            missing: missing.filter(|(_, ranges)| ranges.len() > 0).collect(),
             duplicated: self.ranges(TWICE).await,
         }
     }
@@ -203,10 +217,10 @@ impl std::fmt::Display for Account {
             }
             text
         };
-        let Account { records, stored, quarantined, lost, duplicated } = self;
+        let Account { records, stored, quarantined, missing, duplicated } = self;
         let sum = |lanes: &BTreeMap<Lane, Ranges>| lanes.values().map(Ranges::len).sum::<u64>();
         write!(f, "{records} records: {stored} stored, {quarantined} quarantined")?;
-        write!(f, "\n  {} lost:{}", sum(lost), show(lost))?;
+        write!(f, "\n  {} missing:{}", sum(missing), show(missing))?;
         write!(f, "\n  {} duplicated:{}", sum(duplicated), show(duplicated))
     }
 }

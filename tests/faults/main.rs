@@ -13,6 +13,8 @@
 //! Deliberately unknown here: private items, how exactly-once is done.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod chaos;
+mod forward;
 #[allow(dead_code, reason = "shared with the integration tests, which use all of it")]
 #[path = "../it/harness.rs"]
 mod harness;
@@ -22,4 +24,5 @@ mod ledger;
 mod matrix;
 mod proxy;
 mod scene;
+mod soak;
 mod worker;

@@ -68,8 +68,6 @@ impl Fate {
 pub struct Asked<'r> {
     /// The query string, decoded: settings, the token, an INSERT's statement.
     pub query: &'r str,
-    /// The body, as far as it is text: other statements.
-    pub body: &'r [u8],
 }
 
 impl Asked<'_> {
@@ -137,11 +135,15 @@ impl Proxy {
                     *state.counts.entry("connections refused").or_default() += 1;
                     continue;
                 }
+                let Ok(end) = client.try_clone() else { continue };
                 state.connections.extend(client.try_clone());
                 drop(state);
                 let own = Arc::clone(&own);
-                // An error is an end of one of the two connections: whoever is left sees it.
-                thread::spawn(move || own.serve(client));
+                thread::spawn(move || {
+                    // An error is the end of one of the two connections: so is it of the other.
+                    let _ = own.serve(client);
+                    let _ = end.shutdown(Shutdown::Both);
+                });
             }
         });
         Proxy { port, shared }
@@ -197,6 +199,11 @@ impl Proxy {
             Message::read(&mut upstream)?.map(|reply| reply.status()).ok_or_else(http::ended)
         };
         late.iter().map(|request| send(request).unwrap()).collect()
+    }
+
+    /// How many copies are kept.
+    pub fn late(&self) -> usize {
+        self.shared.state().late.len()
     }
 
     /// How often something was done, by the name of its fate.
@@ -256,7 +263,7 @@ impl Shared {
             let (fate, target) = {
                 let mut state = self.state();
                 let query = request.query();
-                let fate = (state.plan)(&Asked { query: &query, body: &request.body });
+                let fate = (state.plan)(&Asked { query: &query });
                 if matches!(fate, Fate::Late | Fate::AppliedAndLate) {
                     state.late.push(request.bytes());
                 }
@@ -266,8 +273,7 @@ impl Shared {
             *self.state().counts.entry(fate.name()).or_default() += 1;
             self.changed.notify_all();
             if !goes_on? {
-                client.get_mut().shutdown(Shutdown::Both)?;
-                return Ok(());
+                break;
             }
         }
         Ok(())
@@ -302,6 +308,9 @@ impl Shared {
         // Another one may run there since the connection was made.
         let target = if *fate == Fate::Held { self.state().target } else { target };
         let reply = http::ask(upstream, target, &request.bytes())?;
+        if reply.status() >= 400 {
+            *self.state().counts.entry("errors").or_default() += 1;
+        }
         let reply = reply.bytes();
         match fate {
             Fate::ReplyLost | Fate::AppliedAndLate => Ok(false),

@@ -142,6 +142,22 @@ impl Scene {
         Worker::start(self.dir.path(), &config, &Launch::default())
     }
 
+    /// A worker that reaches ClickHouse through a proxy of its own.
+    pub fn worker_behind(&self, proxy: &Proxy, failpoints: &str) -> Worker {
+        let mut config = self.config.clone();
+        config.clickhouse.url = proxy.url();
+        Worker::start(self.dir.path(), &config, &Launch { failpoints, ..Launch::default() })
+    }
+
+    /// A worker that is told to go on behind the gaps of these partitions.
+    pub fn accepting(&self, partitions: &[i32]) -> Worker {
+        let gaps: Vec<String> = partitions.iter().map(|p| format!("{}/{p}", self.topic)).collect();
+        let arguments: Vec<&str> =
+            gaps.iter().flat_map(|gap| ["--accept-gap", gap.as_str()]).collect();
+        let launch = Launch { arguments: &arguments, ..Launch::default() };
+        Worker::start(self.dir.path(), &self.config, &launch)
+    }
+
     /// A worker with a static identity in the group.
     pub fn static_worker(&self, instance: &str) -> Worker {
         let mut config = self.config.clone();
@@ -183,6 +199,13 @@ impl Scene {
         account
     }
 
+    /// ClickHouse has been started again, and is elsewhere.
+    pub fn clickhouse_is_at(&mut self, url: &str) {
+        self.proxy.target(port(url));
+        let direct = ClickHouseConfig { url: url.to_owned(), ..self.config.clickhouse.clone() };
+        self.ledger.warehouse = Warehouse::connect(&direct).unwrap();
+    }
+
     /// Runs a statement in the scene's database, past the proxy.
     pub async fn sql(&self, statement: &str) {
         let done = self.ledger.warehouse.run(statement).await;
@@ -193,6 +216,13 @@ impl Scene {
     pub async fn ask(&self, query: &str) -> Vec<String> {
         let found = self.ledger.warehouse.read(query).await;
         found.unwrap_or_else(|error| panic!("{query}: {error}"))
+    }
+
+    /// How many gaps are reported; also before there is a table of them.
+    pub async fn gaps(&self) -> u64 {
+        let sql = "SELECT toString(ifNull(sum(total_rows), 0)) FROM system.tables \
+                   WHERE database = currentDatabase() AND name = 'gaps'";
+        self.ask(sql).await[0].parse().unwrap()
     }
 
     /// Waits until rows are there.

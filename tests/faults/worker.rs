@@ -113,16 +113,6 @@ impl Worker {
         }
     }
 
-    /// Waits until its log has a text so often.
-    pub fn await_log(&mut self, text: &str, times: usize) {
-        let said = |worker: &mut Worker| {
-            let status = worker.child.try_wait().unwrap();
-            assert!(status.is_none(), "{} ended before it said `{text}`", worker.name);
-            (worker.log_text().matches(text).count() >= times).then_some(())
-        };
-        self.until(&format!("say `{text}`"), said);
-    }
-
     /// Whether it runs.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()

@@ -7,5 +7,11 @@
 //!
 //! Deliberately unknown here: how faults are made.
 
+mod broker;
 mod crash;
 mod outcome;
+mod poison;
+mod rebalance;
+mod refusal;
+mod replay;
+mod zombie;

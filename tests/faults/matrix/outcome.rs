@@ -63,6 +63,29 @@ async fn an_insert_that_is_slow() {
     meets(Fate::Slow(Duration::from_millis(700)), "slow").await;
 }
 
+/// What looks after a lost reply is lost too, several times over.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_reply_after_which_nothing_gets_through_for_a_while() {
+    let scene = Scene::new("outcome", 2).await;
+    let (mut inserts, mut broken) = (0, 0);
+    scene.proxy.plan(move |asked| {
+        inserts += i32::from(asked.inserts("events"));
+        broken += i32::from(inserts >= 3);
+        match broken {
+            1 => Fate::ReplyLost,
+            2..=4 => Fate::Lost,
+            5..=6 => Fate::Answer(502, "Bad Gateway".to_owned()),
+            7 => Fate::ReplyTorn,
+            _ => Fate::Pass,
+        }
+    });
+    let worker = scene.worker();
+    scene.produce(400);
+    scene.proxy.await_count("reply torn", 1);
+    let account = scene.finish([worker]).await;
+    assert_eq!((account.records, account.quarantined), (400, 40), "{account}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_are_refused_and_cut() {
     let scene = Scene::new("outcome", 2).await;
