@@ -145,7 +145,7 @@ impl<'s> Chaos<'s> {
 
     /// How long until the next turn.
     pub fn pause(&mut self) -> Duration {
-        Duration::from_millis(300 + self.random.below(2_500))
+        Duration::from_millis(200 + self.random.below(1_300))
     }
 
     /// One fault.
@@ -183,13 +183,13 @@ impl<'s> Chaos<'s> {
                     self.counts.add("late originals sent");
                 }
             }
-            88..93 => {
+            88..92 => {
                 self.counts.add("connections cut");
                 self.scene.proxy.deaf(true);
                 self.scene.proxy.deaf(false);
             }
-            93..97 => self.restart_clickhouse(),
-            97..99 => self.restart_broker(),
+            92..97 => self.restart_clickhouse(),
+            97..100 => self.restart_broker(),
             _ => {}
         }
         self.fill_up();

@@ -4,7 +4,7 @@
 //! every record, and counts of what was done to them.
 //!
 //! ```sh
-//! SOAK_SEED=7 SOAK_MINUTES=60 cargo test --test faults -- --ignored --nocapture soak
+//! SOAK_SEED=7 SOAK_MINUTES=60 cargo test --test faults -- --ignored --exact --nocapture soak::soak
 //! ```
 //!
 //! # Invariants
@@ -154,7 +154,7 @@ impl Trickle {
             while !own.load(Ordering::Relaxed) {
                 let burst = numbers.by_ref().take((rate / 10).max(1) as usize);
                 let record = |n: u64| {
-                    let month = if n % 7 == 0 { "02" } else { "01" };
+                    let month = if n.is_multiple_of(7) { "02" } else { "01" };
                     let payload = match n % 50 {
                         13 => format!("no event {n}").into_bytes(),
                         _ => event(n, &format!("2026-{month}-15T00:00:00Z")),

@@ -138,7 +138,7 @@ async fn a_compacted_topic_is_read_over_its_holes() {
     scene.kafka.create(&scene.topic, 1, &settings).await;
     // Every third is the last of its key and stays; so what goes leaves holes.
     let keyed = |n: u64| Record {
-        key: Some(format!("key {}", if n % 3 == 0 { n } else { n % 40 % 3 })),
+        key: Some(format!("key {}", if n.is_multiple_of(3) { n } else { n % 3 })),
         ..record(n, 0)
     };
     let deadline = Instant::now() + DEADLINE;

@@ -6,8 +6,8 @@
 //! - Inserts are slow, so that batches are in flight whenever partitions move.
 //! - Who shall have how many partitions is waited for.
 //!
-//! The eager protocol is not among them: `partition.assignment.strategy` is always
-//! cooperative-sticky, whatever the configuration says.
+//! The eager protocol is not among them: no configuration leads to it, for
+//! `partition.assignment.strategy` is reserved and always cooperative-sticky.
 //!
 //! Deliberately unknown here: deaths.
 
