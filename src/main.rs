@@ -23,6 +23,7 @@ use trailhouse::app::output::{output, reader_left, say, tell};
 use trailhouse::app::{Service, ingest, mappings, produce};
 use trailhouse::config::{Config, Loaded};
 use trailhouse::demo::{self, DemoOptions};
+use trailhouse::pipeline::fault;
 use trailhouse::problem::Problem;
 use trailhouse::telemetry;
 use trailhouse::warehouse::{Warehouse, migrate};
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         return code;
     }
     let arguments = Arguments::parse();
+    let _faults = fault::setup();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&anyhow::Error::new(error).context("starting the runtime")),

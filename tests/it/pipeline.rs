@@ -6,7 +6,7 @@
 //! # Invariants
 //! - What should be there is asked of the broker, what is there of ClickHouse; never of counters.
 //!
-//! Deliberately unknown here: crashes. The fault tests come with the intent protocol.
+//! Deliberately unknown here: crashes; `tests/faults` has those.
 
 use trailhouse::demo::generate::{self, SCHEMAS};
 use trailhouse::gateway::Outgoing;

@@ -1,7 +1,7 @@
 //! A model of delivery, checked over every order in which things can happen.
 //!
-//! `docs/DELIVERY.md` describes the protocol; the tests beside this one try it on the real program
-//! where a test can reach. Here two workers, a group's coordinator, a network and ClickHouse are small
+//! `docs/DELIVERY.md` describes the protocol; `tests/faults` tries it on the real program where a test
+//! can reach. Here two workers, a group's coordinator, a network and ClickHouse are small
 //! enough that `stateright` visits *all* their histories within a budget of faults.
 //!
 //! In: the protocol's rules, as [`action`] (what can happen) and [`change`] (what it does) say them.
@@ -48,6 +48,8 @@
 //!   `/r<n>` of a worker that lost the partition.
 //!
 //! Deliberately unknown here: the crate. The rules are said a second time, on purpose.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod action;
 mod breaks;
