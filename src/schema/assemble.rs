@@ -13,12 +13,11 @@
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
-use super::envelope;
 use super::mapping::Field;
 use super::plan::{Schema, TargetPlan};
 use super::rule::{Around, Eval, Op};
 use super::trie::{Slot, Trie};
-use super::walk::{self, Fault, Found, Leaf};
+use super::walk::{self, Fault, Found, Leaf, List};
 use crate::event::{Actor, AuditEvent, Micros, Origin, Outcome, Reason, Target, TimeSource, Verb};
 
 /// A day: how far after its record's timestamp an event may say it happened.
@@ -147,10 +146,9 @@ pub fn assemble<'a>(
         slots.sort_unstable();
         slots.dedup();
         slots.retain(|slot| !taken.contains(slot));
-        let kept = slots.iter().filter_map(|slot| match found.leaf(*slot) {
-            Leaf::Scalar(text, _) => Some((trie.path(*slot), text)),
-            _ => None,
-        });
+        let kept = slots
+            .iter()
+            .filter_map(|slot| found.leaf(*slot).scalar().map(|text| (trie.path(*slot), text)));
         add_others(&mut attributes, kept);
     }
     event.attributes = attributes.into_bump_slice();
@@ -191,15 +189,15 @@ fn require<'a>(
     let paths: Vec<String> = slots.iter().map(|slot| format!("`{}`", trie.path(*slot))).collect();
     let paths = paths.join(", ");
     let name = field.name();
-    let container = |slot: &&Slot| matches!(leaf(**slot), Leaf::Container | Leaf::Json(_));
+    let container = |slot: &&Slot| leaf(**slot) == Leaf::Container || leaf(**slot).is_whole();
     if let Some(slot) = slots.iter().find(container) {
         let path = trie.path(*slot);
         let sentence = format!("{name} needs a scalar at `{path}`, which is an object or array");
         return Err(Fault { reason: Reason::WrongType, sentence });
     }
-    let text = |slot: &Slot| match leaf(*slot) {
-        Leaf::Scalar(text, _) if !text.is_empty() => Some((trie.path(*slot), text)),
-        _ => None,
+    let text = |slot: &Slot| {
+        let text = leaf(*slot).scalar().filter(|text| !text.is_empty());
+        text.map(|text| (trie.path(*slot), text))
     };
     if let (Field::OccurredAt, Some((path, text))) = (field, slots.iter().find_map(text)) {
         let shown: String = text.chars().take(64).collect();
@@ -261,13 +259,9 @@ fn targets<'a>(
             targets.extend(target(plan, eval));
             continue;
         };
-        let Leaf::Json(text) = eval.leaves[*slot as usize] else { continue };
-        // An object where `changes` captures what is an array elsewhere.
-        if !text.starts_with('[') {
-            continue;
-        }
+        let Leaf::List(list) = eval.leaves[*slot as usize] else { continue };
         eval.taken.push(*slot);
-        for (at, element) in envelope::elements(text)?.into_iter().enumerate() {
+        for (at, &element) in list.elements()?.iter().enumerate() {
             let prefix = eval.arena.alloc_str(&format!("{}.{at}", trie.path(*slot)));
             let found = walk::walk(own, element, prefix, schema.rest, eval.arena)?;
             let taken = BumpVec::new_in(eval.arena);
@@ -311,21 +305,23 @@ fn untaken<'a>(
     let mut is_taken: BumpVec<'_, bool> = bumpalo::vec![in arena; false; trie.slots()];
     taken.iter().for_each(|slot| is_taken[*slot as usize] = true);
     let mut captured: BumpVec<'_, &str> = BumpVec::new_in(arena);
-    let is_json = |slot: &&Slot| matches!(found.leaf(**slot), Leaf::Json(_));
+    let is_json = |slot: &&Slot| found.leaf(**slot).is_whole();
     captured.extend(taken.iter().filter(is_json).map(|slot| trie.path(*slot)));
     for (slot, leaf) in found.leaves.iter().enumerate() {
         let path = trie.path(slot as Slot);
         if is_taken[slot] || captured.iter().any(|above| is_below(path, above)) {
             continue;
         }
-        match leaf {
-            Leaf::Scalar(text, _) => attributes.push((path, text)),
-            Leaf::Json(text) => {
+        match *leaf {
+            Leaf::Scalar(text) | Leaf::Quoted(&(text, _)) => attributes.push((path, text)),
+            Leaf::Json(text) | Leaf::List(&List { text, .. }) => {
                 let nothing = arena.alloc(Trie::new());
                 let all = walk::walk(nothing, text, path, true, arena)?.rest;
                 // What has a slot of its own below this one is told there.
                 let own: Vec<&str> = (0..trie.slots() as Slot)
-                    .filter(|slot| matches!(found.leaf(*slot), Leaf::Scalar(..) | Leaf::Json(_)))
+                    .filter(|slot| {
+                        found.leaf(*slot).scalar().is_some() || found.leaf(*slot).is_whole()
+                    })
                     .map(|slot| trie.path(slot))
                     .filter(|other| is_below(other, path))
                     .collect();

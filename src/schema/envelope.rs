@@ -23,19 +23,6 @@ use crate::event::{Headers, Reason};
 /// Array in CloudEvents in wrapper, and no further.
 pub const MAX_NESTING: usize = 3;
 
-/// Elements of one array at most: a record of bare braces could otherwise fill the memory.
-pub const MAX_ELEMENTS: usize = 10_000;
-
-/// The elements of a JSON array, each as its exact text.
-pub fn elements(text: &str) -> Result<Vec<&str>, Fault> {
-    let elements: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| syntax(&error))?;
-    if elements.len() > MAX_ELEMENTS {
-        let sentence = format!("an array of {} elements; {MAX_ELEMENTS} at most", elements.len());
-        return Err(Fault { reason: Reason::TooLarge, sentence });
-    }
-    Ok(elements.into_iter().map(RawValue::get).collect())
-}
-
 /// A structured CloudEvent, opened.
 pub struct Opened<'a> {
     /// Its attributes: every scalar beside the data.

@@ -153,17 +153,16 @@ impl<'a> Eval<'_, 'a> {
     pub fn text(&mut self, op: &'a Op) -> Option<&'a str> {
         let before = self.taken.len();
         let text = match op {
-            Op::Slot(slot) => match self.leaves[*slot as usize] {
-                Leaf::Scalar(text, _) => {
+            Op::Slot(slot) => {
+                let text = self.leaves[*slot as usize].scalar();
+                if text.is_some() {
                     self.taken.push(*slot);
-                    Some(text)
                 }
-                _ => None,
-            },
-            Op::Wrapper(slot) => match self.around.wrapper.get(*slot as usize) {
-                Some(Leaf::Scalar(text, _)) => Some(*text),
-                _ => None,
-            },
+                text
+            }
+            Op::Wrapper(slot) => {
+                self.around.wrapper.get(*slot as usize).and_then(|leaf| leaf.scalar())
+            }
             Op::Header(name) => self.around.headers.get(name),
             Op::CloudEvent(name) => {
                 let named = |(other, _): &&(&str, &str)| *other == &**name;
@@ -247,11 +246,7 @@ impl<'a> Eval<'_, 'a> {
             let Op::FirstOf(ops) = op else { return None };
             return ops.iter().find_map(|op| self.json(op));
         };
-        let text = match self.leaves[*slot as usize] {
-            Leaf::Absent | Leaf::Container => return None,
-            Leaf::Null => "null",
-            Leaf::Scalar(_, text) | Leaf::Json(text) => text,
-        };
+        let text = self.leaves[*slot as usize].json()?;
         self.taken.push(*slot);
         Some(text)
     }
