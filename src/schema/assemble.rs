@@ -47,9 +47,17 @@ pub fn assemble<'a>(
     arena: &'a Bump,
 ) -> Result<&'a mut AuditEvent<'a>, Fault> {
     let taken = BumpVec::with_capacity_in(trie.slots(), arena);
-    let mut eval = Eval { leaves: &found.leaves, around: setting.around, arena, taken };
+    let mut eval = Eval { leaves: found.leaves, around: setting.around, arena, taken };
+    let time = schema.field(Field::OccurredAt).and_then(|op| eval.time(op));
+    // Too far off: what the source wrote goes to the attributes.
+    let own_time = time.filter(|time| plausible(*time, setting.timestamp));
+    if own_time.is_none() {
+        eval.taken.clear();
+    }
     for field in &schema.required {
-        require(schema, *field, trie, &mut eval)?;
+        if *field != Field::OccurredAt || time.is_none() {
+            require(schema, *field, trie, &mut eval)?;
+        }
     }
     let mut text = |field| schema.field(field).and_then(|op| eval.text(op)).unwrap_or_default();
 
@@ -66,13 +74,13 @@ pub fn assemble<'a>(
         kind: text(Field::TargetType),
         name: text(Field::TargetName),
     };
-    let event = arena.alloc(AuditEvent {
+    let event = arena.alloc_with(|| AuditEvent {
         source_id: text(Field::SourceId),
         tenant: setting.tenant.unwrap_or_default(),
         schema: &schema.name,
         mapping_version: schema.version,
-        occurred_at: setting.timestamp.unwrap_or_default(),
-        time_source: TimeSource::Record,
+        occurred_at: own_time.or(setting.timestamp).unwrap_or_default(),
+        time_source: if own_time.is_some() { TimeSource::Event } else { TimeSource::Record },
         service: text(Field::Service),
         action: text(Field::Action),
         verb: Verb::Other,
@@ -112,17 +120,10 @@ pub fn assemble<'a>(
     if let Some(json) = schema.field(Field::ChangesNew).and_then(|op| eval.json(op)) {
         event.changes_new = json;
     }
-    let before = eval.taken.len();
-    match schema.field(Field::OccurredAt).and_then(|op| eval.time(op)) {
-        Some(time) if plausible(time, setting.timestamp) => {
-            event.occurred_at = time;
-            event.time_source = TimeSource::Event;
-        }
-        // Too far off: what the source wrote goes to the attributes.
-        _ => eval.taken.truncate(before),
-    }
-    let mut attributes = named_attributes(schema, &mut eval);
-    let mut leftovers = BumpVec::new_in(arena);
+    let likely = schema.attributes.len() + trie.slots() + found.rest.len();
+    let mut attributes = BumpVec::with_capacity_in(likely, arena);
+    named_attributes(schema, &mut eval, &mut attributes);
+    let mut leftovers = BumpVec::with_capacity_in(trie.slots(), arena);
     event.targets = targets(schema, trie, &mut eval, &mut leftovers)?;
     if event.target == Target::default()
         && let Some(first) = event.targets.first()
@@ -224,14 +225,16 @@ fn word<'a, W: Default>(
 
 type Attributes<'a> = BumpVec<'a, (&'a str, &'a str)>;
 
-fn named_attributes<'a>(schema: &'a Schema, eval: &mut Eval<'_, 'a>) -> Attributes<'a> {
-    let mut attributes = BumpVec::new_in(eval.arena);
+fn named_attributes<'a>(
+    schema: &'a Schema,
+    eval: &mut Eval<'_, 'a>,
+    attributes: &mut Attributes<'a>,
+) {
     for (name, op) in &schema.attributes {
         if let Some(text) = eval.text(op).filter(|text| !text.is_empty()) {
             attributes.push((name.as_str(), text));
         }
     }
-    attributes
 }
 
 /// Add those whose name is not there yet: a name stands once, and the mapping's come first.
@@ -239,12 +242,16 @@ fn add_others<'a>(
     attributes: &mut Attributes<'a>,
     others: impl Iterator<Item = (&'a str, &'a str)>,
 ) {
+    // Most names are told from all that are there by their length.
+    let bit = |name: &str| 1_u64 << (name.len() & 63);
     let given = attributes.len();
-    for (name, value) in others {
-        if !attributes[..given].iter().any(|(other, _)| *other == name) {
+    let lengths = attributes.iter().fold(0, |bits, (name, _)| bits | bit(name));
+    others.for_each(|(name, value)| {
+        let is_there = |(other, _): &(&str, &str)| *other == name;
+        if lengths & bit(name) == 0 || !attributes[..given].iter().any(is_there) {
             attributes.push((name, value));
         }
-    }
+    });
 }
 
 fn targets<'a>(
@@ -262,11 +269,11 @@ fn targets<'a>(
         let Leaf::List(list) = eval.leaves[*slot as usize] else { continue };
         eval.taken.push(*slot);
         for (at, &element) in list.elements()?.iter().enumerate() {
-            let prefix = eval.arena.alloc_str(&format!("{}.{at}", trie.path(*slot)));
+            let prefix = eval.arena.alloc_str(&format!("{}.{at}.", trie.path(*slot)));
             let found = walk::walk(own, element, prefix, schema.rest, eval.arena)?;
             let taken = BumpVec::new_in(eval.arena);
             let mut inner =
-                Eval { leaves: &found.leaves, around: eval.around, arena: eval.arena, taken };
+                Eval { leaves: found.leaves, around: eval.around, arena: eval.arena, taken };
             let target = target(plan, &mut inner);
             let taken = inner.taken;
             targets.extend(target);
@@ -274,7 +281,7 @@ fn targets<'a>(
             untaken(own, &found, &taken, &mut mine, eval.arena)?;
             let named = mine
                 .iter()
-                .map(|(name, value)| (&*eval.arena.alloc_str(&format!("{prefix}.{name}")), *value));
+                .map(|(name, value)| (&*eval.arena.alloc_str(&format!("{prefix}{name}")), *value));
             leftovers.extend(named);
             leftovers.extend(found.rest);
         }
@@ -302,35 +309,47 @@ fn untaken<'a>(
     attributes: &mut Attributes<'a>,
     arena: &'a Bump,
 ) -> Result<(), Fault> {
-    let mut is_taken: BumpVec<'_, bool> = bumpalo::vec![in arena; false; trie.slots()];
+    let is_taken = arena.alloc_slice_fill_copy(trie.slots(), false);
     taken.iter().for_each(|slot| is_taken[*slot as usize] = true);
     let mut captured: BumpVec<'_, &str> = BumpVec::new_in(arena);
-    let is_json = |slot: &&Slot| found.leaf(**slot).is_whole();
-    captured.extend(taken.iter().filter(is_json).map(|slot| trie.path(*slot)));
-    for (slot, leaf) in found.leaves.iter().enumerate() {
-        let path = trie.path(slot as Slot);
-        if is_taken[slot] || captured.iter().any(|above| is_below(path, above)) {
-            continue;
-        }
+    let whole = |slot: &&Slot| found.leaf(**slot).is_whole();
+    captured.extend(taken.iter().filter(whole).map(|slot| trie.path(*slot)));
+    let told_above = |path| captured.iter().any(|above| is_below(path, above));
+    for ((slot, leaf), is_taken) in (0..).zip(found.leaves).zip(is_taken) {
         match *leaf {
-            Leaf::Scalar(text) | Leaf::Quoted(&(text, _)) => attributes.push((path, text)),
-            Leaf::Json(text) | Leaf::List(&List { text, .. }) => {
-                let nothing = arena.alloc(Trie::new());
-                let all = walk::walk(nothing, text, path, true, arena)?.rest;
-                // What has a slot of its own below this one is told there.
-                let own: Vec<&str> = (0..trie.slots() as Slot)
-                    .filter(|slot| {
-                        found.leaf(*slot).scalar().is_some() || found.leaf(*slot).is_whole()
-                    })
-                    .map(|slot| trie.path(slot))
-                    .filter(|other| is_below(other, path))
-                    .collect();
-                let told = |name| own.iter().any(|other| *other == name || is_below(name, other));
-                attributes.extend(all.into_iter().filter(|(name, _)| !told(name)));
-            }
             Leaf::Absent | Leaf::Null | Leaf::Container => {}
+            _ if *is_taken || told_above(trie.path(slot)) => {}
+            Leaf::Scalar(text) | Leaf::Quoted(&(text, _)) => {
+                attributes.push((trie.path(slot), text));
+            }
+            Leaf::Json(text) | Leaf::List(&List { text, .. }) => {
+                flatten(trie, found, slot, text, attributes, arena)?;
+            }
         }
     }
+    Ok(())
+}
+
+/// Every scalar of a captured text, but those that have a slot of their own: they are told there.
+fn flatten<'a>(
+    trie: &'a Trie,
+    found: &Found<'a>,
+    slot: Slot,
+    text: &'a str,
+    attributes: &mut Attributes<'a>,
+    arena: &'a Bump,
+) -> Result<(), Fault> {
+    let path = trie.path(slot);
+    let prefix = arena.alloc_str(&format!("{path}."));
+    let all = walk::walk(arena.alloc(Trie::new()), text, prefix, true, arena)?.rest;
+    let slots = (0..).zip(found.leaves);
+    let own: Vec<&str> = slots
+        .filter(|(_, leaf)| leaf.scalar().is_some() || leaf.is_whole())
+        .map(|(slot, _)| trie.path(slot))
+        .filter(|other| is_below(other, path))
+        .collect();
+    let told = |name| own.iter().any(|other| *other == name || is_below(name, other));
+    attributes.extend(all.into_iter().filter(|(name, _)| !told(name)));
     Ok(())
 }
 

@@ -170,7 +170,7 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
                                 take many times the record's size";
                 Err(Fault { reason: Reason::TooLarge, sentence: sentence.to_owned() })
             }
-            Ok(elements) if elements.is_empty() => {
+            Ok([]) => {
                 let sentence = "an array of events that holds none".to_owned();
                 Err(Fault { reason: Reason::Empty, sentence })
             }
@@ -222,7 +222,7 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
         let mut claimed = claim::by_record(&plan.claims, &place.around);
         let named = claimed != Claimed::Nobody;
         if !named {
-            claimed = claim::by_shape(&plan.claims, &found.leaves, &place.around);
+            claimed = claim::by_shape(&plan.claims, found.leaves, &place.around);
         }
         match claimed {
             Claimed::One(at) => {
@@ -280,7 +280,7 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
         for (path, text) in slots.chain(found.rest.iter().copied()) {
             rest.push((&*self.arena.alloc_str(&format!("@wrapper.{path}")), text));
         }
-        let around = Around { wrapper: found.leaves.into_bump_slice(), ..place.around };
+        let around = Around { wrapper: found.leaves, ..place.around };
         self.open_list(list, Place { around, wrapper_rest: rest.into_bump_slice(), ..place });
     }
 

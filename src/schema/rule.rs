@@ -266,6 +266,11 @@ impl<'a> Eval<'_, 'a> {
         if text.is_ascii() && !text.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return text;
         }
+        if text.is_ascii() {
+            let lower = self.arena.alloc_str(text);
+            lower.make_ascii_lowercase();
+            return lower;
+        }
         self.arena.alloc_str(&text.to_lowercase())
     }
 

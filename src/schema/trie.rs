@@ -6,14 +6,11 @@
 //! # Invariants
 //! - One path has one slot, however many rules read it.
 //! - A node's children are found by a hash of the key that the walk needs anyway (to find
-//!   duplicate keys), then by the key itself.
+//!   duplicate keys), then by the key itself, in the same time however many there are.
 //!
 //! Deliberately unknown here: rules, JSON.
 
-use std::hash::Hasher as _;
-
-use rustc_hash::FxHasher;
-
+use super::key::Key;
 use super::path::push_segment;
 
 /// The number of a node.
@@ -35,8 +32,7 @@ pub struct Trie {
 /// A node under the key that leads to it.
 #[derive(Debug)]
 struct Child {
-    hash: u64,
-    key: Box<str>,
+    key: Key<Box<str>>,
     /// The element of an array that the key means.
     index: Option<usize>,
     node: NodeId,
@@ -64,26 +60,26 @@ impl Node {
         !self.children.is_empty()
     }
 
-    fn find(&self, hash: u64, key: &str) -> Option<NodeId> {
+    fn find(&self, hash: u64, key: &Key<&str>) -> Option<NodeId> {
         let mut at = hash as usize;
         loop {
             let place = *self.table.get(at & self.table.len().wrapping_sub(1))?;
-            let child = &self.children[(place as usize).checked_sub(1)?];
-            if child.hash == hash && *child.key == *key {
+            let child = &self.children[usize::from(place).checked_sub(1)?];
+            if child.key.is(key) {
                 return Some(child.node);
             }
             at += 1;
         }
     }
 
-    fn add(&mut self, hash: u64, key: &str, node: NodeId) {
+    fn add(&mut self, key: &str, node: NodeId) {
         let index = key.parse().ok().filter(|index: &usize| index.to_string() == key);
-        self.children.push(Child { hash, key: key.into(), index, node });
+        self.children.push(Child { key: Key::new(key.into()), index, node });
         // Four places a child: most keys of a record have no node, and should meet a free one.
         self.table = vec![0; (4 * self.children.len()).next_power_of_two()];
         let mask = self.table.len() - 1;
         for (place, child) in (1..).zip(&self.children) {
-            let mut at = child.hash as usize & mask;
+            let mut at = child.key.hash() as usize & mask;
             while self.table[at] != 0 {
                 at = (at + 1) & mask;
             }
@@ -121,13 +117,13 @@ impl Trie {
     fn node_of(&mut self, path: &[String]) -> NodeId {
         let mut at = ROOT;
         for segment in path {
-            let hash = hash(segment);
-            at = match self.nodes[at as usize].find(hash, segment) {
+            let key = Key::new(segment.as_str());
+            at = match self.nodes[at as usize].find(key.hash(), &key) {
                 Some(child) => child,
                 None => {
                     let child = self.nodes.len() as NodeId;
                     self.nodes.push(Node::default());
-                    self.nodes[at as usize].add(hash, segment, child);
+                    self.nodes[at as usize].add(segment, child);
                     child
                 }
             };
@@ -141,7 +137,7 @@ impl Trie {
     }
 
     /// A node's child of a key.
-    pub fn child(&self, node: &Node, hash: u64, key: &str) -> Option<&Node> {
+    pub fn child(&self, node: &Node, hash: u64, key: &Key<&str>) -> Option<&Node> {
         node.find(hash, key).map(|child| &self.nodes[child as usize])
     }
 
@@ -160,11 +156,4 @@ impl Trie {
     pub fn path(&self, slot: Slot) -> &str {
         &self.paths[slot as usize]
     }
-}
-
-/// The hash of a key, for children and for finding duplicates.
-pub fn hash(key: &str) -> u64 {
-    let mut hasher = FxHasher::default();
-    hasher.write(key.as_bytes());
-    hasher.finish()
 }

@@ -21,8 +21,6 @@ mod list;
 mod trail;
 mod visit;
 
-use std::collections::HashSet;
-
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 use serde::de::{DeserializeSeed as _, Deserializer as _};
@@ -92,7 +90,7 @@ impl<'a> Leaf<'a> {
 /// What a walk found.
 pub struct Found<'a> {
     /// One a slot of the trie.
-    pub leaves: BumpVec<'a, Leaf<'a>>,
+    pub leaves: &'a [Leaf<'a>],
     /// Every scalar that has no slot, by path, in the order of the text.
     pub rest: BumpVec<'a, (&'a str, &'a str)>,
 }
@@ -113,7 +111,8 @@ pub struct Fault {
     pub sentence: String,
 }
 
-/// Walk an object's text.
+/// Walk an object's text; the paths of its leftovers begin with the prefix, which ends in a dot
+/// unless it is empty.
 pub fn walk<'a>(
     trie: &Trie,
     text: &'a str,
@@ -130,7 +129,7 @@ pub fn walk<'a>(
             mode,
             keep_rest,
             source: text,
-            leaves: bumpalo::vec![in arena; Leaf::Absent; trie.slots()],
+            leaves: arena.alloc_slice_fill_copy(trie.slots(), Leaf::Absent),
             rest: BumpVec::with_capacity_in(likely, arena),
             path_room: PATH_BYTES + PATH_BYTES_A_BYTE * text.len(),
             seen: BumpVec::with_capacity_in(likely, arena),
@@ -174,12 +173,12 @@ struct Pass<'t, 'a> {
     keep_rest: bool,
     /// The text that serde_json is reading.
     source: &'a str,
-    leaves: BumpVec<'a, Leaf<'a>>,
+    leaves: &'a mut [Leaf<'a>],
     rest: BumpVec<'a, (&'a str, &'a str)>,
     /// What the paths of leftovers may still take, bytes.
     path_room: usize,
-    /// The keys of the objects that are open, each with its hash; an object's begin at its start.
-    seen: BumpVec<'a, (u64, &'a str)>,
+    /// The keys of the objects that are open; an object's begin at its start.
+    seen: BumpVec<'a, &'a str>,
     depth: usize,
     fault: Option<Fault>,
 }

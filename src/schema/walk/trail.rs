@@ -9,14 +9,15 @@
 //! Deliberately unknown here: JSON, slots.
 
 use std::cell::Cell;
+use std::fmt::Write as _;
 
 use bumpalo::Bump;
 use bumpalo::collections::String as BumpString;
 
 use super::super::path::{needs_quotes, push_segment};
 
-/// Room for the last key of a path.
-const LIKELY_KEY: usize = 24;
+/// Bytes that most prefixes fit in.
+const LIKELY: usize = 64;
 
 /// One step down.
 #[derive(Clone, Copy)]
@@ -32,63 +33,70 @@ pub struct Trail<'l, 'a> {
     above: Option<&'l Trail<'l, 'a>>,
     /// The last step.
     pub step: Step<'a>,
-    printed: Cell<Option<&'a str>>,
+    /// What the path of everything below begins with: the path to here and a dot.
+    prefix: Cell<Option<&'a str>>,
 }
 
 impl<'l, 'a> Trail<'l, 'a> {
-    /// Where a walk begins: at a path that is printed already.
+    /// Where a walk begins: what paths begin with is printed already.
     pub fn start(prefix: &'a str) -> Trail<'l, 'a> {
-        Trail { above: None, step: Step::Index(0), printed: Cell::new(Some(prefix)) }
+        Trail { above: None, step: Step::Index(0), prefix: Cell::new(Some(prefix)) }
     }
 
     /// One step further.
     pub fn down<'m>(&'m self, step: Step<'a>) -> Trail<'m, 'a> {
-        Trail { above: Some(self), step, printed: Cell::new(None) }
+        Trail { above: Some(self), step, prefix: Cell::new(None) }
     }
 
     /// The path as text.
     pub fn printed(&self, arena: &'a Bump) -> &'a str {
-        let Some(above) = self.above else { return self.kept(arena) };
-        let above = above.kept(arena);
-        match self.step {
-            Step::Key(key) if above.is_empty() && !needs_quotes(key) => key,
-            _ => {
-                let mut path = BumpString::with_capacity_in(above.len() + LIKELY_KEY, arena);
-                path.push_str(above);
-                self.step.print(&mut path);
+        let Some(above) = self.above else {
+            // A scalar where the walk began.
+            let prefix = self.prefix(arena);
+            return prefix.strip_suffix('.').unwrap_or(prefix);
+        };
+        match (above.prefix(arena), self.step) {
+            ("", Step::Key(key)) if !needs_quotes(key) => key,
+            (prefix, step) => {
+                let mut path = BumpString::with_capacity_in(prefix.len() + step.len(), arena);
+                path.push_str(prefix);
+                step.print(&mut path);
                 path.into_bump_str()
             }
         }
     }
 
-    /// The same, for all below it that will ask.
-    fn kept(&self, arena: &'a Bump) -> &'a str {
-        if let Some(printed) = self.printed.get() {
-            return printed;
+    fn prefix(&self, arena: &'a Bump) -> &'a str {
+        if let Some(prefix) = self.prefix.get() {
+            return prefix;
         }
-        let mut path = BumpString::new_in(arena);
+        let mut path = BumpString::with_capacity_in(LIKELY, arena);
         self.print(&mut path);
-        let printed = path.into_bump_str();
-        self.printed.set(Some(printed));
-        printed
+        let prefix = path.into_bump_str();
+        self.prefix.set(Some(prefix));
+        prefix
     }
 
     fn print(&self, path: &mut BumpString<'a>) {
-        match (self.printed.get(), self.above) {
-            (Some(printed), _) => path.push_str(printed),
-            (None, above) => {
-                above.into_iter().for_each(|above| above.print(path));
-                self.step.print(path);
-            }
+        if let Some(prefix) = self.prefix.get() {
+            return path.push_str(prefix);
         }
+        self.above.into_iter().for_each(|above| above.print(path));
+        self.step.print(path);
+        path.push('.');
     }
 }
 
 impl Step<'_> {
-    fn print(self, path: &mut BumpString<'_>) {
-        if !path.is_empty() {
-            path.push('.');
+    /// Its bytes in a path, where it needs no quotes.
+    fn len(self) -> usize {
+        match self {
+            Step::Key(key) => key.len(),
+            Step::Index(_) => 4,
         }
+    }
+
+    fn print(self, path: &mut BumpString<'_>) {
         match self {
             Step::Key(key) if needs_quotes(key) => {
                 let mut quoted = String::new();
@@ -96,7 +104,8 @@ impl Step<'_> {
                 path.push_str(&quoted);
             }
             Step::Key(key) => path.push_str(key),
-            Step::Index(index) => path.push_str(&index.to_string()),
+            // INVARIANT: writing to an arena's string cannot fail.
+            Step::Index(index) => drop(write!(path, "{index}")),
         }
     }
 }

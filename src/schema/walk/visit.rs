@@ -16,7 +16,7 @@ use bumpalo::collections::String as BumpString;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::super::trie::hash;
+use super::super::key::Key;
 use super::list::offset;
 use super::{At, Fault, Leaf, List, Mode, Pass, Step, Trail};
 use crate::event::Reason;
@@ -86,12 +86,13 @@ impl<'a> Visitor<'a> for Here<'_, '_, 'a> {
         pass.set(node, Leaf::Container);
         let mut keys = Keys { start: pass.seen.len(), bits: 0, many: None };
         while let Some(key) = map.next_key_seed(Text(pass.arena))? {
-            let hash = hash(key);
             let trail = trail.down(Step::Key(key));
-            if keys.repeats(pass, hash, key) {
+            let key = Key::new(key);
+            let hash = key.hash();
+            if keys.repeats(pass, hash, key.text) {
                 return Err(twice(pass, &trail));
             }
-            let node = node.and_then(|node| pass.trie.child(node, hash, key));
+            let node = node.and_then(|node| pass.trie.child(node, hash, &key));
             map.next_value_seed(Here { pass, node, trail: &trail })?;
         }
         pass.seen.truncate(keys.start);
@@ -167,11 +168,11 @@ impl<'a> Keys<'a> {
         self.bits |= bit;
         let repeats = match &mut self.many {
             Some(many) => !many.insert(key),
-            None => maybe && pass.seen[self.start..].contains(&(hash, key)),
+            None => maybe && pass.seen[self.start..].contains(&key),
         };
-        pass.seen.push((hash, key));
+        pass.seen.push(key);
         if self.many.is_none() && pass.seen.len() - self.start > MANY {
-            self.many = Some(pass.seen[self.start..].iter().map(|(_, name)| *name).collect());
+            self.many = Some(pass.seen[self.start..].iter().copied().collect());
         }
         repeats
     }
