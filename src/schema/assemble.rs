@@ -139,17 +139,8 @@ pub fn assemble<'a>(
         let wrapper = setting.wrapper_rest.iter().copied();
         add_others(&mut attributes, wrapper.chain(leftovers).chain(found.rest));
     } else {
-        // A time or an address that could not stand in its column is kept all the same.
-        let mut slots = Vec::new();
-        for op in [Field::OccurredAt, Field::ClientIp].map(|field| schema.field(field)) {
-            op.into_iter().for_each(|op| op.slots(&mut slots));
-        }
-        slots.sort_unstable();
-        slots.dedup();
-        slots.retain(|slot| !taken.contains(slot));
-        let kept = slots
-            .iter()
-            .filter_map(|slot| found.leaf(*slot).scalar().map(|text| (trie.path(*slot), text)));
+        let kept = schema.kept.iter().filter(|slot| !taken.contains(slot));
+        let kept = kept.filter_map(|slot| Some((trie.path(*slot), found.leaf(*slot).scalar()?)));
         add_others(&mut attributes, kept);
     }
     event.attributes = attributes.into_bump_slice();
@@ -293,12 +284,12 @@ fn target<'a>(plan: &'a TargetPlan, eval: &mut Eval<'_, 'a>) -> Option<Target<'a
     let before = eval.taken.len();
     let mut part =
         |op: &'a Option<Op>| op.as_ref().and_then(|op| eval.text(op)).unwrap_or_default();
-    let target = Target { id: part(&plan.id), kind: part(&plan.kind), name: part(&plan.name) };
-    if target.is_empty() {
+    let (id, name) = (part(&plan.id), part(&plan.name));
+    if id.is_empty() && name.is_empty() {
         eval.taken.truncate(before);
         return None;
     }
-    Some(target)
+    Some(Target { id, kind: part(&plan.kind), name })
 }
 
 /// The slots whose values no field took, flattened to their scalars.

@@ -24,6 +24,9 @@ use super::trie::{Slot, Trie};
 use super::walk::Leaf;
 use crate::event::{Headers, Micros};
 
+/// Bytes that most templates fit in.
+const LIKELY: usize = 64;
+
 /// A compiled rule.
 #[derive(Debug)]
 pub enum Op {
@@ -150,16 +153,19 @@ pub struct Eval<'e, 'a> {
 
 impl<'a> Eval<'_, 'a> {
     /// A rule's text.
+    #[inline]
     pub fn text(&mut self, op: &'a Op) -> Option<&'a str> {
+        // Most rules are a path and no more.
+        let Op::Slot(slot) = op else { return self.made(op) };
+        let text = self.leaves[*slot as usize].scalar()?;
+        self.taken.push(*slot);
+        Some(text)
+    }
+
+    fn made(&mut self, op: &'a Op) -> Option<&'a str> {
         let before = self.taken.len();
         let text = match op {
-            Op::Slot(slot) => {
-                let text = self.leaves[*slot as usize].scalar();
-                if text.is_some() {
-                    self.taken.push(*slot);
-                }
-                text
-            }
+            Op::Slot(_) => self.text(op),
             Op::Wrapper(slot) => {
                 self.around.wrapper.get(*slot as usize).and_then(|leaf| leaf.scalar())
             }
@@ -252,7 +258,13 @@ impl<'a> Eval<'_, 'a> {
     }
 
     fn template(&mut self, pieces: &'a [(Box<str>, Option<Op>)]) -> Option<&'a str> {
-        let mut made = BumpString::new_in(self.arena);
+        // Most templates of a mapping are there for records that lack what they name.
+        let before = self.taken.len();
+        for op in pieces.iter().filter_map(|(_, op)| op.as_ref()) {
+            self.text(op)?;
+        }
+        self.taken.truncate(before);
+        let mut made = BumpString::with_capacity_in(LIKELY, self.arena);
         for (text, op) in pieces {
             match op {
                 None => made.push_str(text),
@@ -278,16 +290,17 @@ impl<'a> Eval<'_, 'a> {
         match by {
             Separator::Text(by) => match *by.as_bytes() {
                 // Nearly all are one byte, and that is searched for much faster.
-                [byte @ 0..128] => self.take(text.split(char::from(byte)), by, take),
-                _ => self.take(text.split(by.as_str()), by, take),
+                [byte @ 0..128] => self.take(text.split(char::from(byte)), text, by, take),
+                _ => self.take(text.split(by.as_str()), text, by, take),
             },
-            Separator::Word => self.take(words(text), "", take),
+            Separator::Word => self.take(words(text), text, "", take),
         }
     }
 
     fn take(
         &self,
         mut parts: impl Iterator<Item = &'a str>,
+        text: &'a str,
         separator: &str,
         take: Take,
     ) -> Option<&'a str> {
@@ -296,8 +309,14 @@ impl<'a> Eval<'_, 'a> {
             Take::Last => parts.last(),
             Take::At(at) => parts.nth(at),
             Take::Range(from, to) => {
-                let some: Vec<&str> = parts.take(to).skip(from).collect();
-                (!some.is_empty()).then(|| &*self.arena.alloc_str(&some.join(separator)))
+                let mut some = parts.take(to).skip(from);
+                let mut joined = BumpString::with_capacity_in(text.len(), self.arena);
+                joined.push_str(some.next()?);
+                for part in some {
+                    joined.push_str(separator);
+                    joined.push_str(part);
+                }
+                Some(joined.into_bump_str())
             }
         }
     }

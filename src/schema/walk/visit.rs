@@ -149,32 +149,36 @@ fn digits_behind<'a>(source: &'a str, key: &str) -> Option<&'a str> {
     number.get(..number.bytes().take_while(is_part).count())
 }
 
+/// Keys of one object from which on a set is quicker than going over them.
+const MANY: usize = 64;
+
 /// The keys of an object so far.
 struct Keys<'a> {
     /// Where they begin among the keys of all open objects.
     start: usize,
     /// The bit of each key's hash: nearly always this alone says that a key is new.
     bits: u64,
-    /// All of them, where there are many: it keeps a hostile object linear.
+    /// All of them, where there are [`MANY`]: it keeps a hostile object linear.
     many: Option<HashSet<&'a str>>,
 }
 
 impl<'a> Keys<'a> {
     /// Remember a key; whether it was there before.
     fn repeats(&mut self, pass: &mut Pass<'_, 'a>, hash: u64, key: &'a str) -> bool {
-        const MANY: usize = 64;
         let bit = 1 << (hash & 63);
-        let maybe = self.bits & bit != 0;
+        let is_new = self.bits & bit == 0 && pass.seen.len() - self.start < MANY;
         self.bits |= bit;
-        let repeats = match &mut self.many {
-            Some(many) => !many.insert(key),
-            None => maybe && pass.seen[self.start..].contains(&key),
-        };
+        let repeats = !is_new && self.look_for(key, &pass.seen[self.start..]);
         pass.seen.push(key);
-        if self.many.is_none() && pass.seen.len() - self.start > MANY {
-            self.many = Some(pass.seen[self.start..].iter().copied().collect());
-        }
         repeats
+    }
+
+    fn look_for(&mut self, key: &'a str, before: &[&'a str]) -> bool {
+        if before.len() < MANY {
+            return before.contains(&key);
+        }
+        let many = self.many.get_or_insert_with(|| before.iter().copied().collect());
+        !many.insert(key)
     }
 }
 
