@@ -257,7 +257,7 @@ fn targets<'a>(
             targets.extend(target(plan, eval));
             continue;
         };
-        let Leaf::List(list) = eval.leaves[*slot as usize] else { continue };
+        let Some(list) = eval.leaves[*slot as usize].list() else { continue };
         eval.taken.push(*slot);
         for (at, &element) in list.elements()?.iter().enumerate() {
             let prefix = eval.arena.alloc_str(&format!("{}.{at}.", trie.path(*slot)));

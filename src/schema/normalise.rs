@@ -21,7 +21,7 @@ use super::envelope::{self, MAX_NESTING};
 use super::plan::{Plan, Schema};
 use super::rule::Around;
 use super::trie::Slot;
-use super::walk::{self, Fault, Found, Leaf, List};
+use super::walk::{self, Fault, Found, List};
 use crate::event::{AuditEvent, Fate, RawRecord, Reason, Rejection};
 
 /// Headers that are kept with the event: what a write endpoint fills in, and the trace context.
@@ -195,7 +195,7 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
 
     /// What all elements together may carry so.
     fn most_repeated(&self) -> usize {
-        64 * 1024 + 16 * self.record.payload.len()
+        64 * 1024 + 8 * self.record.payload.len()
     }
 
     fn open_object(&mut self, text: &'a str, place: Place<'a>) {
@@ -336,10 +336,7 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
 
 /// The lists that make a walked object a wrapper of a schema's events.
 fn lists_of<'a>(schema: &Schema, found: &Found<'a>) -> impl Iterator<Item = &'a List<'a>> {
-    schema.each.iter().filter_map(|slot| match found.leaf(*slot) {
-        Leaf::List(list) => Some(list),
-        _ => None,
-    })
+    schema.each.iter().filter_map(|slot| found.leaf(*slot).list())
 }
 
 /// What is kept of a record with each of its rows, beside its payload.

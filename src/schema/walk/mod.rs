@@ -39,8 +39,8 @@ const LIKELY: usize = 32;
 
 /// What the paths of one text's leftovers may take, beyond which a small record could fill the
 /// memory: this for every record, and so many bytes for each of the text's own.
-const PATH_BYTES: usize = 4096;
-const PATH_BYTES_A_BYTE: usize = 16;
+const PATH_BYTES: usize = 1024;
+const PATH_BYTES_A_BYTE: usize = 8;
 
 /// What was found at a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -78,6 +78,14 @@ impl<'a> Leaf<'a> {
             Leaf::Null => Some("null"),
             Leaf::Scalar(text) | Leaf::Quoted(&(_, text)) | Leaf::Json(text) => Some(text),
             Leaf::List(list) => Some(list.text),
+        }
+    }
+
+    /// An array that is gone over.
+    pub fn list(self) -> Option<&'a List<'a>> {
+        match self {
+            Leaf::List(list) => Some(list),
+            _ => None,
         }
     }
 
