@@ -284,12 +284,13 @@ fn target<'a>(plan: &'a TargetPlan, eval: &mut Eval<'_, 'a>) -> Option<Target<'a
     let before = eval.taken.len();
     let mut part =
         |op: &'a Option<Op>| op.as_ref().and_then(|op| eval.text(op)).unwrap_or_default();
-    let (id, name) = (part(&plan.id), part(&plan.name));
-    if id.is_empty() && name.is_empty() {
+    let mut target = Target { id: part(&plan.id), kind: "", name: part(&plan.name) };
+    if target.is_empty() {
         eval.taken.truncate(before);
         return None;
     }
-    Some(Target { id, kind: part(&plan.kind), name })
+    target.kind = part(&plan.kind);
+    Some(target)
 }
 
 /// The slots whose values no field took, flattened to their scalars.

@@ -1,10 +1,10 @@
-//! What a record's payload carries: one event, an array of them, a wrapper, a CloudEvents envelope.
+//! The CloudEvents envelope, structured or binary.
 //!
-//! In: the payload's text. Out: the elements, each with its exact text and what stood around it.
+//! In: the payload's text, or a record's headers. Out: the text it carries, and its attributes.
 //!
 //! # Invariants
-//! - An element's text is a slice of the payload, byte for byte (of the decoded data for
-//!   `data_base64`).
+//! - What it carries is a slice of the payload, byte for byte (of the decoded data for
+//!   `data_base64`, of the string's content where JSON travels as a string).
 //! - Envelopes nest at most [`MAX_NESTING`] deep.
 //!
 //! Deliberately unknown here: mappings.
