@@ -13,12 +13,11 @@
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
-use super::envelope;
 use super::mapping::Field;
 use super::plan::{Schema, TargetPlan};
 use super::rule::{Around, Eval, Op};
 use super::trie::{Slot, Trie};
-use super::walk::{self, Fault, Found, Leaf};
+use super::walk::{self, Fault, Found, Leaf, List};
 use crate::event::{Actor, AuditEvent, Micros, Origin, Outcome, Reason, Target, TimeSource, Verb};
 
 /// A day: how far after its record's timestamp an event may say it happened.
@@ -48,9 +47,17 @@ pub fn assemble<'a>(
     arena: &'a Bump,
 ) -> Result<&'a mut AuditEvent<'a>, Fault> {
     let taken = BumpVec::with_capacity_in(trie.slots(), arena);
-    let mut eval = Eval { leaves: &found.leaves, around: setting.around, arena, taken };
+    let mut eval = Eval { leaves: found.leaves, around: setting.around, arena, taken };
+    let time = schema.field(Field::OccurredAt).and_then(|op| eval.time(op));
+    // Too far off: what the source wrote goes to the attributes.
+    let own_time = time.filter(|time| plausible(*time, setting.timestamp));
+    if own_time.is_none() {
+        eval.taken.clear();
+    }
     for field in &schema.required {
-        require(schema, *field, trie, &mut eval)?;
+        if *field != Field::OccurredAt || time.is_none() {
+            require(schema, *field, trie, &mut eval)?;
+        }
     }
     let mut text = |field| schema.field(field).and_then(|op| eval.text(op)).unwrap_or_default();
 
@@ -67,13 +74,13 @@ pub fn assemble<'a>(
         kind: text(Field::TargetType),
         name: text(Field::TargetName),
     };
-    let event = arena.alloc(AuditEvent {
+    let event = arena.alloc_with(|| AuditEvent {
         source_id: text(Field::SourceId),
         tenant: setting.tenant.unwrap_or_default(),
         schema: &schema.name,
         mapping_version: schema.version,
-        occurred_at: setting.timestamp.unwrap_or_default(),
-        time_source: TimeSource::Record,
+        occurred_at: own_time.or(setting.timestamp).unwrap_or_default(),
+        time_source: if own_time.is_some() { TimeSource::Event } else { TimeSource::Record },
         service: text(Field::Service),
         action: text(Field::Action),
         verb: Verb::Other,
@@ -113,17 +120,10 @@ pub fn assemble<'a>(
     if let Some(json) = schema.field(Field::ChangesNew).and_then(|op| eval.json(op)) {
         event.changes_new = json;
     }
-    let before = eval.taken.len();
-    match schema.field(Field::OccurredAt).and_then(|op| eval.time(op)) {
-        Some(time) if plausible(time, setting.timestamp) => {
-            event.occurred_at = time;
-            event.time_source = TimeSource::Event;
-        }
-        // Too far off: what the source wrote goes to the attributes.
-        _ => eval.taken.truncate(before),
-    }
-    let mut attributes = named_attributes(schema, &mut eval);
-    let mut leftovers = BumpVec::new_in(arena);
+    let likely = schema.attributes.len() + trie.slots() + found.rest.len();
+    let mut attributes = BumpVec::with_capacity_in(likely, arena);
+    named_attributes(schema, &mut eval, &mut attributes);
+    let mut leftovers = BumpVec::with_capacity_in(trie.slots(), arena);
     event.targets = targets(schema, trie, &mut eval, &mut leftovers)?;
     if event.target == Target::default()
         && let Some(first) = event.targets.first()
@@ -139,18 +139,8 @@ pub fn assemble<'a>(
         let wrapper = setting.wrapper_rest.iter().copied();
         add_others(&mut attributes, wrapper.chain(leftovers).chain(found.rest));
     } else {
-        // A time or an address that could not stand in its column is kept all the same.
-        let mut slots = Vec::new();
-        for op in [Field::OccurredAt, Field::ClientIp].map(|field| schema.field(field)) {
-            op.into_iter().for_each(|op| op.slots(&mut slots));
-        }
-        slots.sort_unstable();
-        slots.dedup();
-        slots.retain(|slot| !taken.contains(slot));
-        let kept = slots.iter().filter_map(|slot| match found.leaf(*slot) {
-            Leaf::Scalar(text, _) => Some((trie.path(*slot), text)),
-            _ => None,
-        });
+        let kept = schema.kept.iter().filter(|slot| !taken.contains(slot));
+        let kept = kept.filter_map(|slot| Some((trie.path(*slot), found.leaf(*slot).scalar()?)));
         add_others(&mut attributes, kept);
     }
     event.attributes = attributes.into_bump_slice();
@@ -191,15 +181,15 @@ fn require<'a>(
     let paths: Vec<String> = slots.iter().map(|slot| format!("`{}`", trie.path(*slot))).collect();
     let paths = paths.join(", ");
     let name = field.name();
-    let container = |slot: &&Slot| matches!(leaf(**slot), Leaf::Container | Leaf::Json(_));
+    let container = |slot: &&Slot| leaf(**slot) == Leaf::Container || leaf(**slot).is_whole();
     if let Some(slot) = slots.iter().find(container) {
         let path = trie.path(*slot);
         let sentence = format!("{name} needs a scalar at `{path}`, which is an object or array");
         return Err(Fault { reason: Reason::WrongType, sentence });
     }
-    let text = |slot: &Slot| match leaf(*slot) {
-        Leaf::Scalar(text, _) if !text.is_empty() => Some((trie.path(*slot), text)),
-        _ => None,
+    let text = |slot: &Slot| {
+        let text = leaf(*slot).scalar().filter(|text| !text.is_empty());
+        text.map(|text| (trie.path(*slot), text))
     };
     if let (Field::OccurredAt, Some((path, text))) = (field, slots.iter().find_map(text)) {
         let shown: String = text.chars().take(64).collect();
@@ -226,14 +216,16 @@ fn word<'a, W: Default>(
 
 type Attributes<'a> = BumpVec<'a, (&'a str, &'a str)>;
 
-fn named_attributes<'a>(schema: &'a Schema, eval: &mut Eval<'_, 'a>) -> Attributes<'a> {
-    let mut attributes = BumpVec::new_in(eval.arena);
+fn named_attributes<'a>(
+    schema: &'a Schema,
+    eval: &mut Eval<'_, 'a>,
+    attributes: &mut Attributes<'a>,
+) {
     for (name, op) in &schema.attributes {
         if let Some(text) = eval.text(op).filter(|text| !text.is_empty()) {
             attributes.push((name.as_str(), text));
         }
     }
-    attributes
 }
 
 /// Add those whose name is not there yet: a name stands once, and the mapping's come first.
@@ -241,12 +233,16 @@ fn add_others<'a>(
     attributes: &mut Attributes<'a>,
     others: impl Iterator<Item = (&'a str, &'a str)>,
 ) {
+    // Most names are told from all that are there by their length.
+    let bit = |name: &str| 1_u64 << (name.len() & 63);
     let given = attributes.len();
-    for (name, value) in others {
-        if !attributes[..given].iter().any(|(other, _)| *other == name) {
+    let lengths = attributes.iter().fold(0, |bits, (name, _)| bits | bit(name));
+    others.for_each(|(name, value)| {
+        let is_there = |(other, _): &(&str, &str)| *other == name;
+        if lengths & bit(name) == 0 || !attributes[..given].iter().any(is_there) {
             attributes.push((name, value));
         }
-    }
+    });
 }
 
 fn targets<'a>(
@@ -261,18 +257,14 @@ fn targets<'a>(
             targets.extend(target(plan, eval));
             continue;
         };
-        let Leaf::Json(text) = eval.leaves[*slot as usize] else { continue };
-        // An object where `changes` captures what is an array elsewhere.
-        if !text.starts_with('[') {
-            continue;
-        }
+        let Some(list) = eval.leaves[*slot as usize].list() else { continue };
         eval.taken.push(*slot);
-        for (at, element) in envelope::elements(text)?.into_iter().enumerate() {
-            let prefix = eval.arena.alloc_str(&format!("{}.{at}", trie.path(*slot)));
+        for (at, &element) in list.elements()?.iter().enumerate() {
+            let prefix = eval.arena.alloc_str(&format!("{}.{at}.", trie.path(*slot)));
             let found = walk::walk(own, element, prefix, schema.rest, eval.arena)?;
             let taken = BumpVec::new_in(eval.arena);
             let mut inner =
-                Eval { leaves: &found.leaves, around: eval.around, arena: eval.arena, taken };
+                Eval { leaves: found.leaves, around: eval.around, arena: eval.arena, taken };
             let target = target(plan, &mut inner);
             let taken = inner.taken;
             targets.extend(target);
@@ -280,7 +272,7 @@ fn targets<'a>(
             untaken(own, &found, &taken, &mut mine, eval.arena)?;
             let named = mine
                 .iter()
-                .map(|(name, value)| (&*eval.arena.alloc_str(&format!("{prefix}.{name}")), *value));
+                .map(|(name, value)| (&*eval.arena.alloc_str(&format!("{prefix}{name}")), *value));
             leftovers.extend(named);
             leftovers.extend(found.rest);
         }
@@ -292,11 +284,12 @@ fn target<'a>(plan: &'a TargetPlan, eval: &mut Eval<'_, 'a>) -> Option<Target<'a
     let before = eval.taken.len();
     let mut part =
         |op: &'a Option<Op>| op.as_ref().and_then(|op| eval.text(op)).unwrap_or_default();
-    let target = Target { id: part(&plan.id), kind: part(&plan.kind), name: part(&plan.name) };
+    let mut target = Target { id: part(&plan.id), kind: "", name: part(&plan.name) };
     if target.is_empty() {
         eval.taken.truncate(before);
         return None;
     }
+    target.kind = part(&plan.kind);
     Some(target)
 }
 
@@ -308,33 +301,47 @@ fn untaken<'a>(
     attributes: &mut Attributes<'a>,
     arena: &'a Bump,
 ) -> Result<(), Fault> {
-    let mut is_taken: BumpVec<'_, bool> = bumpalo::vec![in arena; false; trie.slots()];
+    let is_taken = arena.alloc_slice_fill_copy(trie.slots(), false);
     taken.iter().for_each(|slot| is_taken[*slot as usize] = true);
     let mut captured: BumpVec<'_, &str> = BumpVec::new_in(arena);
-    let is_json = |slot: &&Slot| matches!(found.leaf(**slot), Leaf::Json(_));
-    captured.extend(taken.iter().filter(is_json).map(|slot| trie.path(*slot)));
-    for (slot, leaf) in found.leaves.iter().enumerate() {
-        let path = trie.path(slot as Slot);
-        if is_taken[slot] || captured.iter().any(|above| is_below(path, above)) {
-            continue;
-        }
-        match leaf {
-            Leaf::Scalar(text, _) => attributes.push((path, text)),
-            Leaf::Json(text) => {
-                let nothing = arena.alloc(Trie::new());
-                let all = walk::walk(nothing, text, path, true, arena)?.rest;
-                // What has a slot of its own below this one is told there.
-                let own: Vec<&str> = (0..trie.slots() as Slot)
-                    .filter(|slot| matches!(found.leaf(*slot), Leaf::Scalar(..) | Leaf::Json(_)))
-                    .map(|slot| trie.path(slot))
-                    .filter(|other| is_below(other, path))
-                    .collect();
-                let told = |name| own.iter().any(|other| *other == name || is_below(name, other));
-                attributes.extend(all.into_iter().filter(|(name, _)| !told(name)));
-            }
+    let whole = |slot: &&Slot| found.leaf(**slot).is_whole();
+    captured.extend(taken.iter().filter(whole).map(|slot| trie.path(*slot)));
+    let told_above = |path| captured.iter().any(|above| is_below(path, above));
+    for ((slot, leaf), is_taken) in (0..).zip(found.leaves).zip(is_taken) {
+        match *leaf {
             Leaf::Absent | Leaf::Null | Leaf::Container => {}
+            _ if *is_taken || told_above(trie.path(slot)) => {}
+            Leaf::Scalar(text) | Leaf::Quoted(&(text, _)) => {
+                attributes.push((trie.path(slot), text));
+            }
+            Leaf::Json(text) | Leaf::List(&List { text, .. }) => {
+                flatten(trie, found, slot, text, attributes, arena)?;
+            }
         }
     }
+    Ok(())
+}
+
+/// Every scalar of a captured text, but those that have a slot of their own: they are told there.
+fn flatten<'a>(
+    trie: &'a Trie,
+    found: &Found<'a>,
+    slot: Slot,
+    text: &'a str,
+    attributes: &mut Attributes<'a>,
+    arena: &'a Bump,
+) -> Result<(), Fault> {
+    let path = trie.path(slot);
+    let prefix = arena.alloc_str(&format!("{path}."));
+    let all = walk::walk(arena.alloc(Trie::new()), text, prefix, true, arena)?.rest;
+    let slots = (0..).zip(found.leaves);
+    let own: Vec<&str> = slots
+        .filter(|(_, leaf)| leaf.scalar().is_some() || leaf.is_whole())
+        .map(|(slot, _)| trie.path(slot))
+        .filter(|other| is_below(other, path))
+        .collect();
+    let told = |name| own.iter().any(|other| *other == name || is_below(name, other));
+    attributes.extend(all.into_iter().filter(|(name, _)| !told(name)));
     Ok(())
 }
 

@@ -78,10 +78,10 @@ impl Claim {
         let holds = |condition: &Condition| match condition {
             Condition::Exists(slot) => there(*slot),
             Condition::Absent(slot) => !there(*slot),
-            Condition::Equals(slot, values) => match leaves[*slot as usize] {
-                Leaf::Scalar(text, _) => values.iter().any(|value| **value == *text),
-                _ => false,
-            },
+            Condition::Equals(slot, values) => {
+                let found = leaves[*slot as usize].scalar();
+                found.is_some_and(|text| values.iter().any(|value| **value == *text))
+            }
             Condition::Outside(op, values, wanted) => {
                 let found = outside(op, around);
                 match values {
@@ -102,10 +102,7 @@ fn outside<'a>(op: &Op, around: &Around<'a>) -> Option<&'a str> {
         }
         Op::Key => around.key,
         Op::Topic => Some(around.topic),
-        Op::Wrapper(slot) => match around.wrapper.get(*slot as usize) {
-            Some(Leaf::Scalar(text, _)) => Some(*text),
-            _ => None,
-        },
+        Op::Wrapper(slot) => around.wrapper.get(*slot as usize).and_then(|leaf| leaf.scalar()),
         _ => None,
     }
 }

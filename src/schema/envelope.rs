@@ -1,10 +1,10 @@
-//! What a record's payload carries: one event, an array of them, a wrapper, a CloudEvents envelope.
+//! The CloudEvents envelope, structured or binary.
 //!
-//! In: the payload's text. Out: the elements, each with its exact text and what stood around it.
+//! In: the payload's text, or a record's headers. Out: the text it carries, and its attributes.
 //!
 //! # Invariants
-//! - An element's text is a slice of the payload, byte for byte (of the decoded data for
-//!   `data_base64`).
+//! - What it carries is a slice of the payload, byte for byte (of the decoded data for
+//!   `data_base64`, of the string's content where JSON travels as a string).
 //! - Envelopes nest at most [`MAX_NESTING`] deep.
 //!
 //! Deliberately unknown here: mappings.
@@ -22,19 +22,6 @@ use crate::event::{Headers, Reason};
 
 /// Array in CloudEvents in wrapper, and no further.
 pub const MAX_NESTING: usize = 3;
-
-/// Elements of one array at most: a record of bare braces could otherwise fill the memory.
-pub const MAX_ELEMENTS: usize = 10_000;
-
-/// The elements of a JSON array, each as its exact text.
-pub fn elements(text: &str) -> Result<Vec<&str>, Fault> {
-    let elements: Vec<&RawValue> = serde_json::from_str(text).map_err(|error| syntax(&error))?;
-    if elements.len() > MAX_ELEMENTS {
-        let sentence = format!("an array of {} elements; {MAX_ELEMENTS} at most", elements.len());
-        return Err(Fault { reason: Reason::TooLarge, sentence });
-    }
-    Ok(elements.into_iter().map(RawValue::get).collect())
-}
 
 /// A structured CloudEvent, opened.
 pub struct Opened<'a> {

@@ -15,6 +15,7 @@ mod assemble;
 mod claim;
 mod envelope;
 pub mod inline;
+mod key;
 pub mod mapping;
 mod normalise;
 pub mod parse;

@@ -20,7 +20,8 @@ use super::claim::{self, Claimed};
 use super::envelope::{self, MAX_NESTING};
 use super::plan::{Plan, Schema};
 use super::rule::Around;
-use super::walk::{self, Fault, Found, Leaf};
+use super::trie::Slot;
+use super::walk::{self, Fault, Found, List};
 use crate::event::{AuditEvent, Fate, RawRecord, Reason, Rejection};
 
 /// Headers that are kept with the event: what a write endpoint fills in, and the trace context.
@@ -125,7 +126,10 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
     fn open(&mut self, text: &'a str, place: Place<'a>) {
         let text = text.trim_ascii();
         match text.as_bytes().first() {
-            Some(b'[') => self.open_array(text, place),
+            Some(b'[') => match List::read(text, self.arena) {
+                Ok(list) => self.open_list(&list, place),
+                Err(fault) => self.reject(fault, "", place.raw.as_bytes()),
+            },
             Some(b'{') => self.open_object(text, place),
             _ => {
                 // A scalar, or no JSON at all: the parser knows which.
@@ -142,8 +146,8 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
         }
     }
 
-    fn open_array(&mut self, text: &'a str, place: Place<'a>) {
-        let elements = match envelope::elements(text) {
+    fn open_list(&mut self, list: &List<'a>, place: Place<'a>) {
+        let elements = match list.elements() {
             Ok(_) if place.nesting == MAX_NESTING => {
                 Err(envelope::bad("envelopes nested more than three deep"))
             }
@@ -152,7 +156,7 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
                                 take many times the record's size";
                 Err(Fault { reason: Reason::TooLarge, sentence: sentence.to_owned() })
             }
-            Ok(elements) if elements.is_empty() => {
+            Ok([]) => {
                 let sentence = "an array of events that holds none".to_owned();
                 Err(Fault { reason: Reason::Empty, sentence })
             }
@@ -161,7 +165,7 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
         match elements {
             Err(fault) => self.reject(fault, "", place.raw.as_bytes()),
             Ok(elements) => {
-                for element in elements {
+                for &element in elements {
                     self.open(element, Place { raw: element, nesting: place.nesting + 1, ..place });
                 }
             }
@@ -177,7 +181,7 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
 
     /// What all elements together may carry so.
     fn most_repeated(&self) -> usize {
-        64 * 1024 + 16 * self.record.payload.len()
+        64 * 1024 + 8 * self.record.payload.len()
     }
 
     fn open_object(&mut self, text: &'a str, place: Place<'a>) {
@@ -186,7 +190,7 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
             Ok(found) => found,
             Err(fault) => return self.reject(fault, "", place.raw.as_bytes()),
         };
-        if matches!(found.leaf(plan.spec_version), Leaf::Scalar(..)) {
+        if found.leaf(plan.spec_version).scalar().is_some() {
             match envelope::open_cloud_event(text, self.arena) {
                 Err(fault) => return self.reject(fault, "", place.raw.as_bytes()),
                 Ok(Some(_)) if place.nesting == MAX_NESTING => {
@@ -204,16 +208,16 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
         let mut claimed = claim::by_record(&plan.claims, &place.around);
         let named = claimed != Claimed::Nobody;
         if !named {
-            claimed = claim::by_shape(&plan.claims, &found.leaves, &place.around);
+            claimed = claim::by_shape(&plan.claims, found.leaves, &place.around);
         }
         match claimed {
             Claimed::One(at) => {
                 let schema = &plan.schemas[at];
-                let arrays: Vec<&str> =
-                    if named { arrays_of(schema, &found).collect() } else { Vec::new() };
-                match arrays[..] {
+                let lists: Vec<&List<'_>> =
+                    if named { lists_of(schema, &found).collect() } else { Vec::new() };
+                match lists[..] {
                     [] => self.finish(schema, found, place),
-                    [array] => self.open_wrapper(array, found, place),
+                    [list] => self.open_wrapper(list, found, place),
                     _ => self.reject(two_lists(), &schema.name, place.raw.as_bytes()),
                 }
             }
@@ -231,12 +235,12 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
                 );
             }
             Claimed::Nobody => {
-                let mut arrays: Vec<&str> =
-                    plan.schemas.iter().flat_map(|schema| arrays_of(schema, &found)).collect();
-                arrays.sort_by_key(|array| array.as_ptr());
-                arrays.dedup_by_key(|array| array.as_ptr());
-                match arrays[..] {
-                    [array] => self.open_wrapper(array, found, place),
+                let mut lists: Vec<&List<'_>> =
+                    plan.schemas.iter().flat_map(|schema| lists_of(schema, &found)).collect();
+                lists.sort_by_key(|list| std::ptr::from_ref(*list));
+                lists.dedup_by_key(|list| std::ptr::from_ref(*list));
+                match lists[..] {
+                    [list] => self.open_wrapper(list, found, place),
                     [_, _, ..] => self.reject(two_lists(), "", place.raw.as_bytes()),
                     [] => {
                         let sentence = format!(
@@ -252,19 +256,18 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
         }
     }
 
-    /// A wrapper: its array's elements are the events, its scalars stand around each.
-    fn open_wrapper(&mut self, array: &'a str, found: Found<'a>, place: Place<'a>) {
+    /// A wrapper: its list's elements are the events, its scalars stand around each.
+    fn open_wrapper(&mut self, list: &List<'a>, found: Found<'a>, place: Place<'a>) {
         let plan = &self.normaliser.plan;
         let mut rest = BumpVec::new_in(self.arena);
-        let slots = found.leaves.iter().enumerate().filter_map(|(slot, leaf)| match leaf {
-            Leaf::Scalar(text, _) => Some((plan.trie.path(slot as u16), *text)),
-            _ => None,
+        let slots = found.leaves.iter().enumerate().filter_map(|(slot, leaf)| {
+            leaf.scalar().map(|text| (plan.trie.path(slot as Slot), text))
         });
         for (path, text) in slots.chain(found.rest.iter().copied()) {
             rest.push((&*self.arena.alloc_str(&format!("@wrapper.{path}")), text));
         }
-        let around = Around { wrapper: found.leaves.into_bump_slice(), ..place.around };
-        self.open_array(array, Place { around, wrapper_rest: rest.into_bump_slice(), ..place });
+        let around = Around { wrapper: found.leaves, ..place.around };
+        self.open_list(list, Place { around, wrapper_rest: rest.into_bump_slice(), ..place });
     }
 
     fn finish(&mut self, schema: &'a Schema, found: Found<'a>, place: Place<'a>) {
@@ -316,12 +319,9 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
     }
 }
 
-/// The arrays that make a walked object a wrapper of a schema's events.
-fn arrays_of<'a>(schema: &Schema, found: &Found<'a>) -> impl Iterator<Item = &'a str> {
-    schema.each.iter().filter_map(|slot| match found.leaf(*slot) {
-        Leaf::Json(text) if text.starts_with('[') => Some(text),
-        _ => None,
-    })
+/// The lists that make a walked object a wrapper of a schema's events.
+fn lists_of<'a>(schema: &Schema, found: &Found<'a>) -> impl Iterator<Item = &'a List<'a>> {
+    schema.each.iter().filter_map(|slot| found.leaf(*slot).list())
 }
 
 /// What is kept of a record with each of its rows, beside its payload.

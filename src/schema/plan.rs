@@ -42,6 +42,8 @@ pub struct Schema {
     pub targets: Vec<TargetPlan>,
     pub attributes: Vec<(String, Op)>,
     pub rest: bool,
+    /// What is kept even without the rest: a time or an address that cannot stand in its column.
+    pub kept: Vec<Slot>,
 }
 
 /// A rule for things acted on, compiled.
@@ -80,6 +82,12 @@ impl Schema {
         for (field, rule) in &mapping.fields {
             fields[*field as usize] = Some(Op::compile(rule, trie));
         }
+        let mut kept = Vec::new();
+        for field in [Field::OccurredAt, Field::ClientIp] {
+            fields[field as usize].iter().for_each(|op| op.slots(&mut kept));
+        }
+        kept.sort_unstable();
+        kept.dedup();
         let each = mapping.each.iter().filter_map(|path| array(path, trie)).collect();
         Schema {
             name: mapping.name.clone(),
@@ -94,6 +102,7 @@ impl Schema {
                 .map(|(name, rule)| (name.clone(), Op::compile(rule, trie)))
                 .collect(),
             rest: mapping.rest,
+            kept,
         }
     }
 

@@ -24,6 +24,9 @@ use super::trie::{Slot, Trie};
 use super::walk::Leaf;
 use crate::event::{Headers, Micros};
 
+/// Bytes that most templates fit in.
+const LIKELY: usize = 64;
+
 /// A compiled rule.
 #[derive(Debug)]
 pub enum Op {
@@ -150,20 +153,22 @@ pub struct Eval<'e, 'a> {
 
 impl<'a> Eval<'_, 'a> {
     /// A rule's text.
+    #[inline]
     pub fn text(&mut self, op: &'a Op) -> Option<&'a str> {
+        // Most rules are a path and no more.
+        let Op::Slot(slot) = op else { return self.made(op) };
+        let text = self.leaves[*slot as usize].scalar()?;
+        self.taken.push(*slot);
+        Some(text)
+    }
+
+    fn made(&mut self, op: &'a Op) -> Option<&'a str> {
         let before = self.taken.len();
         let text = match op {
-            Op::Slot(slot) => match self.leaves[*slot as usize] {
-                Leaf::Scalar(text, _) => {
-                    self.taken.push(*slot);
-                    Some(text)
-                }
-                _ => None,
-            },
-            Op::Wrapper(slot) => match self.around.wrapper.get(*slot as usize) {
-                Some(Leaf::Scalar(text, _)) => Some(*text),
-                _ => None,
-            },
+            Op::Slot(_) => self.text(op),
+            Op::Wrapper(slot) => {
+                self.around.wrapper.get(*slot as usize).and_then(|leaf| leaf.scalar())
+            }
             Op::Header(name) => self.around.headers.get(name),
             Op::CloudEvent(name) => {
                 let named = |(other, _): &&(&str, &str)| *other == &**name;
@@ -247,17 +252,19 @@ impl<'a> Eval<'_, 'a> {
             let Op::FirstOf(ops) = op else { return None };
             return ops.iter().find_map(|op| self.json(op));
         };
-        let text = match self.leaves[*slot as usize] {
-            Leaf::Absent | Leaf::Container => return None,
-            Leaf::Null => "null",
-            Leaf::Scalar(_, text) | Leaf::Json(text) => text,
-        };
+        let text = self.leaves[*slot as usize].json()?;
         self.taken.push(*slot);
         Some(text)
     }
 
     fn template(&mut self, pieces: &'a [(Box<str>, Option<Op>)]) -> Option<&'a str> {
-        let mut made = BumpString::new_in(self.arena);
+        // Most templates of a mapping are there for records that lack what they name.
+        let before = self.taken.len();
+        for op in pieces.iter().filter_map(|(_, op)| op.as_ref()) {
+            self.text(op)?;
+        }
+        self.taken.truncate(before);
+        let mut made = BumpString::with_capacity_in(LIKELY, self.arena);
         for (text, op) in pieces {
             match op {
                 None => made.push_str(text),
@@ -271,6 +278,11 @@ impl<'a> Eval<'_, 'a> {
         if text.is_ascii() && !text.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return text;
         }
+        if text.is_ascii() {
+            let lower = self.arena.alloc_str(text);
+            lower.make_ascii_lowercase();
+            return lower;
+        }
         self.arena.alloc_str(&text.to_lowercase())
     }
 
@@ -278,16 +290,17 @@ impl<'a> Eval<'_, 'a> {
         match by {
             Separator::Text(by) => match *by.as_bytes() {
                 // Nearly all are one byte, and that is searched for much faster.
-                [byte @ 0..128] => self.take(text.split(char::from(byte)), by, take),
-                _ => self.take(text.split(by.as_str()), by, take),
+                [byte @ 0..128] => self.take(text.split(char::from(byte)), text, by, take),
+                _ => self.take(text.split(by.as_str()), text, by, take),
             },
-            Separator::Word => self.take(words(text), "", take),
+            Separator::Word => self.take(words(text), text, "", take),
         }
     }
 
     fn take(
         &self,
         mut parts: impl Iterator<Item = &'a str>,
+        text: &'a str,
         separator: &str,
         take: Take,
     ) -> Option<&'a str> {
@@ -296,8 +309,14 @@ impl<'a> Eval<'_, 'a> {
             Take::Last => parts.last(),
             Take::At(at) => parts.nth(at),
             Take::Range(from, to) => {
-                let some: Vec<&str> = parts.take(to).skip(from).collect();
-                (!some.is_empty()).then(|| &*self.arena.alloc_str(&some.join(separator)))
+                let mut some = parts.take(to).skip(from);
+                let mut joined = BumpString::with_capacity_in(text.len(), self.arena);
+                joined.push_str(some.next()?);
+                for part in some {
+                    joined.push_str(separator);
+                    joined.push_str(part);
+                }
+                Some(joined.into_bump_str())
             }
         }
     }

@@ -6,23 +6,20 @@
 //! # Invariants
 //! - One path has one slot, however many rules read it.
 //! - A node's children are found by a hash of the key that the walk needs anyway (to find
-//!   duplicate keys), then by the key itself.
+//!   duplicate keys), then by the key itself, in the same time however many there are.
 //!
 //! Deliberately unknown here: rules, JSON.
 
-use std::hash::Hasher as _;
-
-use rustc_hash::FxHasher;
-
+use super::key::Key;
 use super::path::push_segment;
 
 /// The number of a node.
-pub type NodeId = u32;
+type NodeId = u32;
 /// The number of a slot.
 pub type Slot = u16;
 
 /// The root of every trie.
-pub const ROOT: NodeId = 0;
+const ROOT: NodeId = 0;
 
 /// A tree of keys.
 #[derive(Debug, Default)]
@@ -32,12 +29,21 @@ pub struct Trie {
     paths: Vec<Box<str>>,
 }
 
+/// A node under the key that leads to it.
+#[derive(Debug)]
+struct Child {
+    key: Key<Box<str>>,
+    /// The element of an array that the key means.
+    index: Option<usize>,
+    node: NodeId,
+}
+
 /// What a plan wants of the value at a node.
 #[derive(Debug, Default)]
 pub struct Node {
-    children: Vec<(u64, Box<str>, NodeId)>,
-    /// The bit of each child's hash: most keys of a record have no node, and go no further.
-    bits: u64,
+    children: Vec<Child>,
+    /// A hash table of places in `children`, each one more than it is; 0 is free.
+    table: Vec<u16>,
     /// Where its value goes.
     pub slot: Option<Slot>,
     /// Keep the JSON text of an object or array.
@@ -52,6 +58,33 @@ impl Node {
     /// Whether anything is wanted below.
     pub fn has_children(&self) -> bool {
         !self.children.is_empty()
+    }
+
+    fn find(&self, hash: u64, key: &Key<&str>) -> Option<NodeId> {
+        let mut at = hash as usize;
+        loop {
+            let place = *self.table.get(at & self.table.len().wrapping_sub(1))?;
+            let child = &self.children[usize::from(place).checked_sub(1)?];
+            if child.key.is(key) {
+                return Some(child.node);
+            }
+            at += 1;
+        }
+    }
+
+    fn add(&mut self, key: &str, node: NodeId) {
+        let index = key.parse().ok().filter(|index: &usize| index.to_string() == key);
+        self.children.push(Child { key: Key::new(key.into()), index, node });
+        // Four places a child: most keys of a record have no node, and should meet a free one.
+        self.table = vec![0; (4 * self.children.len()).next_power_of_two()];
+        let mask = self.table.len() - 1;
+        for (place, child) in (1..).zip(&self.children) {
+            let mut at = child.key.hash() as usize & mask;
+            while self.table[at] != 0 {
+                at = (at + 1) & mask;
+            }
+            self.table[at] = place;
+        }
     }
 }
 
@@ -84,15 +117,13 @@ impl Trie {
     fn node_of(&mut self, path: &[String]) -> NodeId {
         let mut at = ROOT;
         for segment in path {
-            let hash = hash(segment);
-            at = match self.child(at, hash, segment) {
+            let key = Key::new(segment.as_str());
+            at = match self.nodes[at as usize].find(key.hash(), &key) {
                 Some(child) => child,
                 None => {
                     let child = self.nodes.len() as NodeId;
                     self.nodes.push(Node::default());
-                    let parent = &mut self.nodes[at as usize];
-                    parent.children.push((hash, segment.as_str().into(), child));
-                    parent.bits |= bit(hash);
+                    self.nodes[at as usize].add(segment, child);
                     child
                 }
             };
@@ -100,19 +131,20 @@ impl Trie {
         at
     }
 
-    /// A node's child of a key.
-    pub fn child(&self, node: NodeId, hash: u64, key: &str) -> Option<NodeId> {
-        let parent = &self.nodes[node as usize];
-        if parent.bits & bit(hash) == 0 {
-            return None;
-        }
-        let named = |(other, name, _): &&(u64, Box<str>, _)| *other == hash && **name == *key;
-        parent.children.iter().find(named).map(|(.., child)| *child)
+    /// The root.
+    pub fn root(&self) -> &Node {
+        &self.nodes[ROOT as usize]
     }
 
-    /// What is wanted at a node.
-    pub fn node(&self, node: NodeId) -> &Node {
-        &self.nodes[node as usize]
+    /// A node's child of a key.
+    pub fn child(&self, node: &Node, hash: u64, key: &Key<&str>) -> Option<&Node> {
+        node.find(hash, key).map(|child| &self.nodes[child as usize])
+    }
+
+    /// A node's child for an element of an array.
+    pub fn element(&self, node: &Node, index: usize) -> Option<&Node> {
+        let child = node.children.iter().find(|child| child.index == Some(index))?;
+        Some(&self.nodes[child.node as usize])
     }
 
     /// How many slots there are.
@@ -124,16 +156,4 @@ impl Trie {
     pub fn path(&self, slot: Slot) -> &str {
         &self.paths[slot as usize]
     }
-}
-
-/// One of 64 bits.
-fn bit(hash: u64) -> u64 {
-    1 << (hash & 63)
-}
-
-/// The hash of a key, for children and for finding duplicates.
-pub fn hash(key: &str) -> u64 {
-    let mut hasher = FxHasher::default();
-    hasher.write(key.as_bytes());
-    hasher.finish()
 }

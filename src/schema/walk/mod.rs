@@ -3,12 +3,17 @@
 //! In: a [`Trie`] and the text of one JSON object. Out: a [`Leaf`] a slot, and every other scalar
 //! with its path.
 //!
-//! serde_json drives; there is no tree of values. Where the trie wants a scalar, its exact text is
-//! taken as a `RawValue`, so a number stays as it was written. Elsewhere serde hands over numbers
-//! as `u64`, `i64` or `f64`; integers print back exactly, but an `f64` has lost its digits, and a
-//! number beyond `f64` is an error. So the first of either outside the trie stops the pass and a
-//! second one, [`Mode::Exact`], takes every value as text: about twice the time, for the records
-//! that need it. Naming such a value in the mapping avoids it.
+//! serde_json drives; there is no tree of values. It hands over numbers as `u64`, `i64` or `f64`,
+//! but a number is kept as it was written: its digits are read where they stand, behind its key.
+//! An element of an array has no key, and a number beyond `f64` is an error. So the first of
+//! either, where it is wanted, stops the pass, and a second one, [`Mode::Exact`], takes every value
+//! as text: about twice the time, for the records that need it.
+//!
+//! What it costs: of an event's time about a third is serde_json's alone (the same bytes with every
+//! key and scalar borrowed and nothing done: 0.4 µs at 620 B, 0.75 µs at 1,104 B), a quarter is the
+//! rules', and the rest is here: per key its hash, a look for a repeat and a child; per leftover its
+//! path. So: a bit a key before any comparison, a table a node, a path's parents printed once. Count
+//! instructions (`valgrind --tool=callgrind`) before and after a change; a clock says too little.
 //!
 //! # Invariants
 //! - Every object of the record is looked at, so a duplicate key is found wherever it is.
@@ -18,30 +23,30 @@
 //!
 //! Deliberately unknown here: rules, mappings, events.
 
+mod list;
+mod trail;
 mod visit;
-
-use std::collections::HashSet;
-use std::fmt::Write as _;
 
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 use serde::de::{DeserializeSeed as _, Deserializer as _};
 
+pub use self::list::List;
+use self::trail::{Step, Trail};
 use self::visit::{Here, Text};
-use super::path::{needs_quotes, push_segment};
-use super::trie::{NodeId, ROOT, Slot, Trie};
+use super::trie::{Node, Slot, Trie};
 use crate::event::Reason;
 
 /// How deep objects and arrays may nest.
 pub const MAX_DEPTH: usize = 100;
 
-/// Room that most records need for leftovers, levels and open keys; an arena cannot grow in place.
+/// Room that most records need for leftovers and open keys; an arena cannot grow in place.
 const LIKELY: usize = 32;
 
 /// What the paths of one text's leftovers may take, beyond which a small record could fill the
 /// memory: this for every record, and so many bytes for each of the text's own.
-const PATH_BYTES: usize = 4096;
-const PATH_BYTES_A_BYTE: usize = 16;
+const PATH_BYTES: usize = 1024;
+const PATH_BYTES_A_BYTE: usize = 8;
 
 /// What was found at a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,18 +57,54 @@ pub enum Leaf<'a> {
     /// `null`.
     Null,
     /// A scalar's text: a string's content, a number as it was written, `true` or `false`.
-    /// The second text is the value's JSON, for rules that want it.
-    Scalar(&'a str, &'a str),
+    Scalar(&'a str),
+    /// A string where the JSON text is wanted: its content and that.
+    Quoted(&'a (&'a str, &'a str)),
     /// An object or array, as JSON text.
     Json(&'a str),
+    /// An array whose elements are gone over one by one.
+    List(&'a List<'a>),
     /// An object or array whose leaves went elsewhere.
     Container,
+}
+
+impl<'a> Leaf<'a> {
+    /// A scalar's text.
+    pub fn scalar(self) -> Option<&'a str> {
+        match self {
+            Leaf::Scalar(text) | Leaf::Quoted(&(text, _)) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The JSON text of a value that was taken as such.
+    pub fn json(self) -> Option<&'a str> {
+        match self {
+            Leaf::Absent | Leaf::Container => None,
+            Leaf::Null => Some("null"),
+            Leaf::Scalar(text) | Leaf::Quoted(&(_, text)) | Leaf::Json(text) => Some(text),
+            Leaf::List(list) => Some(list.text),
+        }
+    }
+
+    /// An array that is gone over.
+    pub fn list(self) -> Option<&'a List<'a>> {
+        match self {
+            Leaf::List(list) => Some(list),
+            _ => None,
+        }
+    }
+
+    /// Whether it is an object or array that was taken as text.
+    pub fn is_whole(self) -> bool {
+        matches!(self, Leaf::Json(_) | Leaf::List(_))
+    }
 }
 
 /// What a walk found.
 pub struct Found<'a> {
     /// One a slot of the trie.
-    pub leaves: BumpVec<'a, Leaf<'a>>,
+    pub leaves: &'a [Leaf<'a>],
     /// Every scalar that has no slot, by path, in the order of the text.
     pub rest: BumpVec<'a, (&'a str, &'a str)>,
 }
@@ -84,7 +125,8 @@ pub struct Fault {
     pub sentence: String,
 }
 
-/// Walk an object's text.
+/// Walk an object's text; the paths of its leftovers begin with the prefix, which ends in a dot
+/// unless it is empty.
 pub fn walk<'a>(
     trie: &Trie,
     text: &'a str,
@@ -92,29 +134,27 @@ pub fn walk<'a>(
     keep_rest: bool,
     arena: &'a Bump,
 ) -> Result<Found<'a>, Fault> {
+    let start = Trail::start(prefix);
+    let likely = LIKELY.min(text.len() / 16);
     for mode in [Mode::Fast, Mode::Exact] {
         let mut pass = Pass {
             trie,
             arena,
             mode,
             keep_rest,
-            leaves: bumpalo::vec![in arena; Leaf::Absent; trie.slots()],
-            rest: BumpVec::with_capacity_in(LIKELY, arena),
-            path: BumpVec::with_capacity_in(LIKELY, arena),
-            printed: String::with_capacity(4 * LIKELY),
-            ends: BumpVec::with_capacity_in(LIKELY, arena),
+            source: text,
+            leaves: arena.alloc_slice_fill_copy(trie.slots(), Leaf::Absent),
+            rest: BumpVec::with_capacity_in(likely, arena),
             path_room: PATH_BYTES + PATH_BYTES_A_BYTE * text.len(),
-            seen: BumpVec::with_capacity_in(LIKELY, arena),
+            seen: BumpVec::with_capacity_in(likely, arena),
             depth: 0,
             fault: None,
         };
-        if !prefix.is_empty() {
-            pass.path.push(Segment::Printed(prefix));
-        }
+        let root = Some(trie.root());
         let result = match text.as_bytes().first() {
-            Some(b'{' | b'[') => pass.text(text, Some(ROOT)),
+            Some(b'{' | b'[') => pass.text(text, root, &start),
             // An element of an array that is gone over may be a scalar.
-            _ => pass.raw(text, Some(ROOT)),
+            _ => pass.raw(text, root, &start),
         };
         match (result, pass.fault) {
             (Ok(()), _) => return Ok(Found { leaves: pass.leaves, rest: pass.rest }),
@@ -140,45 +180,40 @@ enum Mode {
     Exact,
 }
 
-#[derive(Clone, Copy)]
-enum Segment<'a> {
-    Printed(&'a str),
-    Key(&'a str),
-    Index(usize),
-}
-
 struct Pass<'t, 'a> {
     trie: &'t Trie,
     arena: &'a Bump,
     mode: Mode,
     keep_rest: bool,
-    leaves: BumpVec<'a, Leaf<'a>>,
+    /// The text that serde_json is reading.
+    source: &'a str,
+    leaves: &'a mut [Leaf<'a>],
     rest: BumpVec<'a, (&'a str, &'a str)>,
-    path: BumpVec<'a, Segment<'a>>,
-    /// The path as far as it has been printed; siblings share their parents' part.
-    printed: String,
-    /// Where each segment ends in it, for as many as are printed.
-    ends: BumpVec<'a, usize>,
     /// What the paths of leftovers may still take, bytes.
     path_room: usize,
-    /// The keys of the objects that are open, each with its hash; an object's begin at its start.
-    seen: BumpVec<'a, (u64, &'a str)>,
+    /// The keys of the objects that are open; an object's begin at its start.
+    seen: BumpVec<'a, &'a str>,
     depth: usize,
     fault: Option<Fault>,
 }
 
-impl<'a> Pass<'_, 'a> {
+type At<'t> = Option<&'t Node>;
+type Read = Result<(), serde_json::Error>;
+
+impl<'t, 'a> Pass<'t, 'a> {
     /// Walk a text of its own: the record, or what stands under a slot.
-    fn text(&mut self, text: &'a str, node: Option<NodeId>) -> Result<(), serde_json::Error> {
+    fn text(&mut self, text: &'a str, node: At<'t>, trail: &Trail<'_, 'a>) -> Read {
+        let outer = std::mem::replace(&mut self.source, text);
         let mut json = serde_json::Deserializer::from_str(text);
-        (&mut json).deserialize_any(Here { pass: self, node })?;
+        (&mut json).deserialize_any(Here { pass: self, node, trail })?;
+        self.source = outer;
         json.end()
     }
 
     /// A value as its JSON text.
-    fn raw(&mut self, text: &'a str, node: Option<NodeId>) -> Result<(), serde_json::Error> {
+    fn raw(&mut self, text: &'a str, node: At<'t>, trail: &Trail<'_, 'a>) -> Read {
         match text.as_bytes().first() {
-            Some(b'{' | b'[') => self.raw_container(text, node),
+            Some(b'{' | b'[') => self.raw_container(text, node, trail),
             Some(b'"') => {
                 let content = &text[1..text.len() - 1];
                 let content = if memchr::memchr(b'\\', content.as_bytes()).is_none() {
@@ -186,155 +221,88 @@ impl<'a> Pass<'_, 'a> {
                 } else {
                     Text(self.arena).deserialize(&mut serde_json::Deserializer::from_str(text))?
                 };
-                self.string(content, text, node)
+                self.string(content, text, node, trail)
             }
             Some(b'n') => {
-                self.null(node);
+                self.set(node, Leaf::Null);
                 Ok(())
             }
-            _ => self.scalar(text, text, node),
+            _ => self.scalar(text, node, trail),
         }
     }
 
-    fn raw_container(
-        &mut self,
-        text: &'a str,
-        node: Option<NodeId>,
-    ) -> Result<(), serde_json::Error> {
-        let wanted = node.map(|node| self.trie.node(node));
-        let slot = wanted.and_then(|wanted| wanted.slot);
-        if let (Some(wanted), Some(slot)) = (wanted, slot) {
-            if wanted.each && text.starts_with('[') {
-                self.leaves[slot as usize] = Leaf::Json(text);
-                return Ok(());
-            }
-            if wanted.json {
-                // All of it stands in the captured text: walked for its duplicate keys, its depth
-                // and what other rules read in it.
-                let kept = std::mem::replace(&mut self.keep_rest, false);
-                let result = self.text(text, node);
-                self.keep_rest = kept;
-                self.leaves[slot as usize] = Leaf::Json(text);
-                return result;
-            }
-        }
-        self.text(text, node)
+    fn raw_container(&mut self, text: &'a str, node: At<'t>, trail: &Trail<'_, 'a>) -> Read {
+        let Some(slot) = node.filter(|node| node.json).and_then(|node| node.slot) else {
+            return self.text(text, node, trail);
+        };
+        // All of it stands in the captured text: walked for its duplicate keys, its depth and what
+        // other rules read in it.
+        let kept = std::mem::replace(&mut self.keep_rest, false);
+        let result = self.text(text, node, trail);
+        self.keep_rest = kept;
+        self.leaves[slot as usize] = match self.leaves[slot as usize] {
+            Leaf::List(list) => Leaf::List(self.arena.alloc(list.with_text(text))),
+            _ => Leaf::Json(text),
+        };
+        result
     }
 
     fn string(
         &mut self,
         content: &'a str,
         text: &'a str,
-        node: Option<NodeId>,
-    ) -> Result<(), serde_json::Error> {
-        let unwrap = node.is_some_and(|node| self.trie.node(node).unwrap);
+        node: At<'t>,
+        trail: &Trail<'_, 'a>,
+    ) -> Read {
         // A string that is not JSON after all is a plain string.
-        if unwrap
+        if node.is_some_and(|node| node.unwrap)
             && content.trim_start().starts_with(['{', '['])
             && serde_json::from_str::<serde::de::IgnoredAny>(content).is_ok()
         {
-            return self.text(content, node);
+            return self.text(content, node, trail);
         }
-        self.scalar(content, text, node)
+        if node.is_some_and(|node| node.json) {
+            let both = self.arena.alloc((content, text));
+            self.set(node, Leaf::Quoted(both));
+            return Ok(());
+        }
+        self.scalar(content, node, trail)
     }
 
     fn scalar<E: serde::de::Error>(
         &mut self,
-        content: &'a str,
         text: &'a str,
-        node: Option<NodeId>,
+        node: At<'t>,
+        trail: &Trail<'_, 'a>,
     ) -> Result<(), E> {
-        match node.and_then(|node| self.trie.node(node).slot) {
-            Some(slot) => self.leaves[slot as usize] = Leaf::Scalar(content, text),
-            None if self.keep_rest => {
-                let name = self.printed_path();
-                let Some(room) = self.path_room.checked_sub(name.len()) else {
-                    let sentence = "the paths of its values take many times what they say".into();
-                    return Err(self.fail(Fault { reason: Reason::TooLarge, sentence }));
-                };
-                self.path_room = room;
-                self.rest.push((name, content));
-            }
-            None => {}
+        if let Some(slot) = node.and_then(|node| node.slot) {
+            self.leaves[slot as usize] = Leaf::Scalar(text);
+        } else if self.keep_rest {
+            let path = trail.printed(self.arena);
+            let Some(room) = self.path_room.checked_sub(path.len()) else {
+                let sentence = "the paths of its values take many times what they say".into();
+                return Err(self.fail(Fault { reason: Reason::TooLarge, sentence }));
+            };
+            self.path_room = room;
+            self.rest.push((path, text));
         }
         Ok(())
     }
 
-    fn null(&mut self, node: Option<NodeId>) {
-        if let Some(slot) = node.and_then(|node| self.trie.node(node).slot) {
-            self.leaves[slot as usize] = Leaf::Null;
+    /// What stands at a node, where that is wanted.
+    fn set(&mut self, node: At<'t>, leaf: Leaf<'a>) {
+        if let Some(slot) = node.and_then(|node| node.slot) {
+            self.leaves[slot as usize] = leaf;
         }
     }
 
-    fn container(&mut self, node: Option<NodeId>) {
-        if let Some(slot) = node.and_then(|node| self.trie.node(node).slot) {
-            self.leaves[slot as usize] = Leaf::Container;
-        }
-    }
-
-    fn enter(&mut self) -> Result<(), Fault> {
+    fn enter<E: serde::de::Error>(&mut self) -> Result<(), E> {
         self.depth += 1;
         if self.depth <= MAX_DEPTH {
             return Ok(());
         }
         let sentence = format!("nested deeper than {MAX_DEPTH} levels");
-        Err(Fault { reason: Reason::TooDeep, sentence })
-    }
-
-    /// Remember a key of the object whose keys begin at `start`.
-    fn first_time(
-        &mut self,
-        start: usize,
-        many: &mut Option<HashSet<&'a str>>,
-        hash: u64,
-        key: &'a str,
-    ) -> Result<(), Fault> {
-        // A scan of hashes is quickest for real objects; a set keeps a hostile one linear.
-        const MANY: usize = 64;
-        let keys = &self.seen[start..];
-        let repeated = match many {
-            Some(many) => !many.insert(key),
-            None => keys.iter().any(|(other, name)| *other == hash && *name == key),
-        };
-        if repeated {
-            self.path.push(Segment::Key(key));
-            let path: String = self.printed_path().chars().take(200).collect();
-            let sentence = format!("the key `{path}` stands twice in one object");
-            return Err(Fault { reason: Reason::DuplicateKey, sentence });
-        }
-        self.seen.push((hash, key));
-        if many.is_none() && self.seen.len() - start > MANY {
-            *many = Some(self.seen[start..].iter().map(|(_, name)| *name).collect());
-        }
-        Ok(())
-    }
-
-    fn printed_path(&mut self) -> &'a str {
-        if let [Segment::Key(key)] = self.path[..]
-            && !needs_quotes(key)
-        {
-            return key;
-        }
-        self.printed.truncate(self.ends.last().copied().unwrap_or_default());
-        for segment in &self.path[self.ends.len()..] {
-            match segment {
-                Segment::Printed(text) => self.printed.push_str(text),
-                Segment::Key(key) => push_segment(&mut self.printed, key),
-                Segment::Index(index) => {
-                    let dot = if self.printed.is_empty() { "" } else { "." };
-                    // INVARIANT: writing to a String cannot fail.
-                    let _ = write!(self.printed, "{dot}{index}");
-                }
-            }
-            self.ends.push(self.printed.len());
-        }
-        self.arena.alloc_str(&self.printed)
-    }
-
-    /// Go back up from a key or an index.
-    fn leave(&mut self) {
-        self.path.pop();
-        self.ends.truncate(self.path.len());
+        Err(self.fail(Fault { reason: Reason::TooDeep, sentence }))
     }
 
     fn fail<E: serde::de::Error>(&mut self, fault: Fault) -> E {

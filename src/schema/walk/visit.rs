@@ -8,33 +8,34 @@
 //!
 //! Deliberately unknown here: what becomes of a value.
 
+use std::collections::HashSet;
 use std::fmt::{self, Write as _};
 
 use bumpalo::Bump;
 use bumpalo::collections::String as BumpString;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::super::trie::{NodeId, hash};
-use super::{Mode, Pass, Segment};
+use super::super::key::Key;
+use super::list::offset;
+use super::{At, Fault, Leaf, List, Mode, Pass, Step, Trail};
+use crate::event::Reason;
 
 /// A value that is about to be read, at a node of the trie or outside it.
 pub struct Here<'p, 't, 'a> {
     pub pass: &'p mut Pass<'t, 'a>,
-    pub node: Option<NodeId>,
+    pub node: At<'t>,
+    pub trail: &'p Trail<'p, 'a>,
 }
 
 impl<'a> DeserializeSeed<'a> for Here<'_, '_, 'a> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'a>>(self, json: D) -> Result<(), D::Error> {
-        let wanted = self.node.map(|node| self.pass.trie.node(node));
-        let as_text = wanted.is_some_and(|node| {
-            node.unwrap || node.json || node.each || (node.slot.is_some() && !node.has_children())
-        });
+        let as_text = self.node.is_some_and(|node| node.json || node.unwrap);
         if as_text || self.pass.mode == Mode::Exact {
             let raw: &'a RawValue = serde::Deserialize::deserialize(json)?;
-            self.pass.raw(raw.get(), self.node).map_err(D::Error::custom)
+            self.pass.raw(raw.get(), self.node, self.trail).map_err(D::Error::custom)
         } else {
             json.deserialize_any(self)
         }
@@ -48,84 +49,143 @@ impl<'a> Visitor<'a> for Here<'_, '_, 'a> {
         f.write_str("a JSON value")
     }
 
-    fn visit_bool<E: serde::de::Error>(self, value: bool) -> Result<(), E> {
-        let text = if value { "true" } else { "false" };
-        self.pass.scalar(text, text, self.node)
+    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
+        self.pass.scalar(if value { "true" } else { "false" }, self.node, self.trail)
     }
 
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<(), E> {
-        let text = number(self.pass.arena, value);
-        self.pass.scalar(text, text, self.node)
+    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+        self.number(|arena| Some(printed(arena, value)))
     }
 
-    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<(), E> {
-        let text = number(self.pass.arena, value);
-        self.pass.scalar(text, text, self.node)
+    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
+        self.number(|arena| Some(printed(arena, value)))
     }
 
-    fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<(), E> {
-        // Where nobody wants the number, its digits do not matter.
-        let wanted = self.node.is_some_and(|node| self.pass.trie.node(node).slot.is_some());
-        if wanted || self.pass.keep_rest {
-            return Err(E::custom("a number to be taken as text"));
-        }
-        Ok(())
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        // It has lost its digits.
+        self.number(|_| None)
     }
 
-    fn visit_borrowed_str<E: serde::de::Error>(self, value: &'a str) -> Result<(), E> {
-        self.pass.scalar(value, "", self.node)
+    fn visit_borrowed_str<E: Error>(self, value: &'a str) -> Result<(), E> {
+        self.pass.scalar(value, self.node, self.trail)
     }
 
-    fn visit_str<E: serde::de::Error>(self, value: &str) -> Result<(), E> {
+    fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
         let value = self.pass.arena.alloc_str(value);
-        self.pass.scalar(value, "", self.node)
+        self.pass.scalar(value, self.node, self.trail)
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {
-        self.pass.null(self.node);
+        self.pass.set(self.node, Leaf::Null);
         Ok(())
     }
 
     fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<(), M::Error> {
-        let Here { pass, node } = self;
-        pass.enter().map_err(|fault| pass.fail::<M::Error>(fault))?;
-        pass.container(node);
-        let start = pass.seen.len();
-        let mut many = None;
+        let Here { pass, node, trail } = self;
+        pass.enter()?;
+        pass.set(node, Leaf::Container);
+        let mut keys = Keys { start: pass.seen.len(), bits: 0, many: None };
         while let Some(key) = map.next_key_seed(Text(pass.arena))? {
-            let hash = hash(key);
-            pass.first_time(start, &mut many, hash, key)
-                .map_err(|fault| pass.fail::<M::Error>(fault))?;
-            let child = node.and_then(|node| pass.trie.child(node, hash, key));
-            pass.path.push(Segment::Key(key));
-            map.next_value_seed(Here { pass, node: child })?;
-            pass.leave();
+            let trail = trail.down(Step::Key(key));
+            let key = Key::new(key);
+            let hash = key.hash();
+            if keys.repeats(pass, hash, key.text) {
+                return Err(twice(pass, &trail));
+            }
+            let node = node.and_then(|node| pass.trie.child(node, hash, &key));
+            map.next_value_seed(Here { pass, node, trail: &trail })?;
         }
-        pass.seen.truncate(start);
+        pass.seen.truncate(keys.start);
         pass.depth -= 1;
         Ok(())
     }
 
     fn visit_seq<S: SeqAccess<'a>>(self, mut seq: S) -> Result<(), S::Error> {
-        let Here { pass, node } = self;
-        pass.enter().map_err(|fault| pass.fail::<S::Error>(fault))?;
-        pass.container(node);
-        let node = node.filter(|node| pass.trie.node(*node).has_children());
+        let Here { pass, node, trail } = self;
+        if node.is_some_and(|node| node.each) {
+            let list = List::take(seq, pass.source, pass.arena)?;
+            pass.set(node, Leaf::List(pass.arena.alloc(list)));
+            return Ok(());
+        }
+        pass.enter()?;
+        pass.set(node, Leaf::Container);
+        let node = node.filter(|node| node.has_children());
         for index in 0.. {
-            let child = node.and_then(|node| {
-                let key = index.to_string();
-                pass.trie.child(node, hash(&key), &key)
-            });
-            pass.path.push(Segment::Index(index));
-            let more = seq.next_element_seed(Here { pass, node: child })?.is_some();
-            pass.leave();
-            if !more {
+            let node = node.and_then(|node| pass.trie.element(node, index));
+            let trail = trail.down(Step::Index(index));
+            if seq.next_element_seed(Here { pass, node, trail: &trail })?.is_none() {
                 break;
             }
         }
         pass.depth -= 1;
         Ok(())
     }
+}
+
+impl<'a> Here<'_, '_, 'a> {
+    /// A number as it was written, where it is wanted at all.
+    fn number<E: Error>(self, printed: impl Fn(&'a Bump) -> Option<&'a str>) -> Result<(), E> {
+        let wanted = self.node.is_some_and(|node| node.slot.is_some()) || self.pass.keep_rest;
+        if !wanted {
+            return Ok(());
+        }
+        let digits = match self.trail.step {
+            Step::Key(key) => digits_behind(self.pass.source, key),
+            Step::Index(_) => None,
+        };
+        match digits.or_else(|| printed(self.pass.arena)) {
+            Some(digits) => self.pass.scalar(digits, self.node, self.trail),
+            None => Err(E::custom("a number to be taken as text")),
+        }
+    }
+}
+
+/// The number that stands behind a key; `None` for a key that was copied for its escapes.
+fn digits_behind<'a>(source: &'a str, key: &str) -> Option<&'a str> {
+    let behind = source.get(offset(source, key)? + key.len()..)?.strip_prefix('"')?;
+    let number = behind.trim_ascii_start().strip_prefix(':')?.trim_ascii_start();
+    let is_part =
+        |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E');
+    number.get(..number.bytes().take_while(is_part).count())
+}
+
+/// Keys of one object from which on a set is quicker than going over them.
+const MANY: usize = 64;
+
+/// The keys of an object so far.
+struct Keys<'a> {
+    /// Where they begin among the keys of all open objects.
+    start: usize,
+    /// The bit of each key's hash: nearly always this alone says that a key is new.
+    bits: u64,
+    /// All of them, where there are [`MANY`]: it keeps a hostile object linear.
+    many: Option<HashSet<&'a str>>,
+}
+
+impl<'a> Keys<'a> {
+    /// Remember a key; whether it was there before.
+    fn repeats(&mut self, pass: &mut Pass<'_, 'a>, hash: u64, key: &'a str) -> bool {
+        let bit = 1 << (hash & 63);
+        let is_new = self.bits & bit == 0 && pass.seen.len() - self.start < MANY;
+        self.bits |= bit;
+        let repeats = !is_new && self.look_for(key, &pass.seen[self.start..]);
+        pass.seen.push(key);
+        repeats
+    }
+
+    fn look_for(&mut self, key: &'a str, before: &[&'a str]) -> bool {
+        if before.len() < MANY {
+            return before.contains(&key);
+        }
+        let many = self.many.get_or_insert_with(|| before.iter().copied().collect());
+        !many.insert(key)
+    }
+}
+
+fn twice<'a, E: Error>(pass: &mut Pass<'_, 'a>, trail: &Trail<'_, 'a>) -> E {
+    let path: String = trail.printed(pass.arena).chars().take(200).collect();
+    let sentence = format!("the key `{path}` stands twice in one object");
+    pass.fail(Fault { reason: Reason::DuplicateKey, sentence })
 }
 
 /// A key or a string, borrowed where it has no escapes.
@@ -155,7 +215,7 @@ impl<'a> Visitor<'a> for Text<'a> {
     }
 }
 
-fn number(arena: &Bump, value: impl fmt::Display) -> &str {
+fn printed(arena: &Bump, value: impl fmt::Display) -> &str {
     let mut text = BumpString::new_in(arena);
     // INVARIANT: writing to an arena's string cannot fail.
     let _ = write!(text, "{value}");

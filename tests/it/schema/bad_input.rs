@@ -324,6 +324,12 @@ fn a_number_keeps_its_text_whatever_its_size() {
     for number in numbers {
         stored("pace", PACE, &[(number, "attributes.x", number)]);
         stored("pace", PACE, &[(&format!("[1,{{\"y\":{number}}}]"), "attributes.x.1.y", number)]);
+        let spaced = format!("{{\"y\"\n :\t {number} , \"z\":7}}");
+        stored("pace", PACE, &[(&spaced, "attributes.x.y", number)]);
+        let escaped = format!("{{\"\\u0079\":{number}}}");
+        stored("pace", PACE, &[(&escaped, "attributes.x.y", number)]);
+        let nameless = format!("{{\"\":{number}}}");
+        stored("pace", PACE, &[(&nameless, "attributes.x.\"\"", number)]);
         stored("pace", r#"{"service":VALUE,"actionName":"a"}"#, &[(number, "service", number)]);
         stored("cockpit", COCKPIT, &[(number, "changes.old", number)]);
         let json = format!("{{\"n\":[{number}]}}");
