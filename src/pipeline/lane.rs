@@ -26,6 +26,7 @@ use super::asked::Asked;
 use super::batch::Batch;
 use super::intent::Intent;
 use super::limits::{ClosedBy, Limits};
+use super::settle::Job;
 use super::start::Start;
 use crate::event::{OffsetRange, RawRecord};
 use crate::schema::Normaliser;
@@ -36,14 +37,13 @@ use crate::telemetry::Metrics;
 pub struct Lane {
     /// What was assigned.
     pub assignment: Assignment,
-    /// How its records are read.
-    pub normaliser: Arc<Normaliser>,
     /// Tells this assignment of the partition from an earlier one.
     pub generation: u64,
     /// When it is given up whatever is on its way; set once it is ours no longer.
     pub deadline: Option<Instant>,
     /// Records that were there before `Start::offset` or came twice.
     pub passed_over: u64,
+    normaliser: Arc<Normaliser>,
     phase: Phase,
     /// It cannot be read on.
     broken: bool,
@@ -81,18 +81,6 @@ enum Phase {
     },
     /// It cannot go on before an operator has decided.
     Halted,
-}
-
-/// A batch whose intent is remembered.
-pub struct Announced {
-    /// Its records.
-    pub batch: Batch,
-    /// Its offsets.
-    pub range: OffsetRange,
-    /// What closed it.
-    pub closed_by: ClosedBy,
-    /// Whether some of it may be stored already.
-    pub made_again: bool,
 }
 
 impl Lane {
@@ -146,11 +134,7 @@ impl Lane {
 
     /// Whether it was broken off and nothing is on its way.
     pub fn is_broken_off(&self) -> bool {
-        let is_busy = matches!(
-            self.phase,
-            Phase::Announcing { .. } | Phase::Storing { .. } | Phase::Completing { .. }
-        );
-        self.broken && !is_busy && !self.is_halted()
+        self.broken && matches!(self.phase, Phase::Opening | Phase::Idle)
     }
 
     /// It cannot go on.
@@ -261,8 +245,8 @@ impl Lane {
         }
     }
 
-    /// A commit is remembered; the batch it announced, if it was an intent.
-    pub fn remembered(&mut self, commit: &Commit) -> Option<Announced> {
+    /// A commit is remembered; the batch it announced, to be stored, if it was an intent.
+    pub fn remembered(&mut self, commit: &Commit) -> Option<Job> {
         if !self.has_asked(commit) {
             return None;
         }
@@ -271,7 +255,9 @@ impl Lane {
             Phase::Announcing { batch, range, closed_by, .. } => {
                 self.phase = Phase::Storing { bytes: batch.bytes() };
                 let made_again = self.start.made_again_to.is_some_and(|to| range.first <= to);
-                Some(Announced { batch, range, closed_by, made_again })
+                let (log, normaliser) = (self.assignment.log(), Arc::clone(&self.normaliser));
+                let generation = self.generation;
+                Some(Job { log, generation, normaliser, batch, range, closed_by, made_again })
             }
             _ => None,
         }

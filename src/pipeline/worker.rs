@@ -19,10 +19,10 @@ use tokio::sync::Semaphore;
 use tokio::task::AbortHandle;
 
 use super::intent::announces;
-use super::lane::{Announced, Lane};
+use super::lane::Lane;
 use super::limits::Limits;
 use super::open::{Refusal, open};
-use super::settle::{Job, SettleError, Settled, Settler};
+use super::settle::{SettleError, Settled, Settler};
 use super::start::Start;
 use super::{Done, Pipeline, Stop, fault};
 use crate::event::{PartitionId, RawRecord};
@@ -205,23 +205,6 @@ impl Worker {
         source.commit(commits)
     }
 
-    /// Store a batch whose intent is remembered.
-    fn store(&mut self, partition: &PartitionId, announced: Announced) {
-        let Some(lane) = self.lanes.get(partition) else { return };
-        let Announced { batch, range, closed_by, made_again } = announced;
-        let job = Job {
-            log: lane.assignment.log(),
-            generation: lane.generation,
-            normaliser: Arc::clone(&lane.normaliser),
-            batch,
-            range,
-            closed_by,
-            made_again,
-        };
-        let settler = Arc::clone(&self.settler);
-        self.spawn(partition.clone(), async move { Event::Settled(settler.settle(job).await) });
-    }
-
     fn spawn(
         &mut self,
         partition: PartitionId,
@@ -319,8 +302,10 @@ impl Intake for Worker {
         match answer {
             Answer::Done => {
                 fault::point(if announces(commit) { "intent::after" } else { "completion::after" });
-                if let Some(announced) = lane.remembered(commit) {
-                    self.store(partition, announced);
+                if let Some(job) = lane.remembered(commit) {
+                    let settler = Arc::clone(&self.settler);
+                    let settled = async move { Event::Settled(settler.settle(job).await) };
+                    self.spawn(partition.clone(), settled);
                 }
             }
             Answer::Fenced(why) => {

@@ -116,9 +116,8 @@ async fn an_insert_that_is_refused_is_repeated_until_it_is_taken_and_readiness_s
     let service = serve(&loaded).await;
     warehouse.run("RENAME TABLE events TO events_away").await.unwrap();
     produce(&topic, generated("pace", 50)).await;
-    let names_inserts =
-        async || get(&service, "/readyz").await.1.to_string().contains("inserts of");
-    until(names_inserts).await;
+    let names_the_topic = async || get(&service, "/readyz").await.1.to_string().contains(&topic);
+    until(names_the_topic).await;
     assert_eq!(get(&service, "/readyz").await.0, 503);
     warehouse.run("RENAME TABLE events_away TO events").await.unwrap();
     let stored = until_stored(&loaded).await;

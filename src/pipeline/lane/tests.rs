@@ -1,3 +1,12 @@
+//! A lane's order of things, without Kafka and without ClickHouse.
+//!
+//! In: records, answers, a clock that the tests hold. Out: commits and batches.
+//!
+//! # Invariants
+//! - No test waits.
+//!
+//! Deliberately unknown here: who asks for the commits, who stores the batches.
+
 use std::collections::HashMap;
 use std::time::Duration;
 
@@ -37,7 +46,7 @@ fn take(lane: &mut Lane, offsets: impl IntoIterator<Item = i64>, now: Instant) {
 }
 
 /// Announce what is ready; the batch, as it comes to be stored.
-fn announce(lane: &mut Lane, now: Instant) -> Announced {
+fn announce(lane: &mut Lane, now: Instant) -> Job {
     let commit = lane.commit_due(LIMITS, false, now).unwrap();
     assert!(announces(&commit), "{commit:?}");
     lane.remembered(&commit).unwrap()
