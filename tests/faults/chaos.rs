@@ -165,14 +165,8 @@ impl<'s> Chaos<'s> {
                 self.workers[one].wakes = Some(Instant::now() + FROZEN);
             }
             55..70 => {
-                self.counts.add("workers ended cleanly");
-                let mut member = self.workers.swap_remove(one);
-                if member.wakes.is_some() {
-                    member.worker.go_on();
-                }
-                if member.worker.is_running() {
-                    member.worker.terminate();
-                }
+                let member = self.workers.swap_remove(one);
+                self.end_worker(member);
             }
             70..80 => {
                 self.counts.add("workers added and taken away");
@@ -232,19 +226,29 @@ impl<'s> Chaos<'s> {
         });
         // One that was added for a while.
         if self.workers.len() > self.wanted {
-            let mut member = self.workers.remove(0);
-            if member.wakes.is_some() {
-                member.worker.go_on();
-            }
-            member.worker.terminate();
+            let member = self.workers.remove(0);
+            self.end_worker(member);
         }
         self.fill_up();
+    }
+
+    fn end_worker(&mut self, mut member: Member) {
+        if member.wakes.is_some() {
+            member.worker.go_on();
+        }
+        if member.worker.is_running() {
+            let status = member.worker.terminate();
+            let drained = status.success();
+            self.counts.add(if drained { "workers ended" } else { "workers ended undrained" });
+        }
     }
 
     fn fill_up(&mut self) {
         while self.workers.len() < self.wanted {
             let place = PLACES[self.random.below(PLACES.len() as u64) as usize];
-            let passages = 3 + self.random.below(60);
+            // A completion is committed only when nothing more is there to announce.
+            let often = if place.starts_with("completion") { 3 } else { 60 };
+            let passages = self.random.below(often);
             match self.random.below(3) {
                 0 => self.start(&format!("{place}={passages}*off->return")),
                 _ => self.start(""),

@@ -82,6 +82,23 @@ async fn retention_that_passed_unread_records_stops_their_partition_until_the_ga
     scene.finish([scene.accepting(&[0])]).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_offset_beyond_the_end_stops_its_partition_until_the_gap_is_accepted() {
+    let scene = Scene::new("beyond", 2).await;
+    scene.produce(200);
+    scene.finish([scene.worker()]).await;
+    scene.kafka.rewind(&scene.config.kafka.group, &scene.topic, 2, 100_000);
+    let mut worker = scene.worker();
+    harness::until(async || scene.gaps().await > 0).await;
+    worker.terminate();
+    let mut worker = scene.accepting(&[0, 1]);
+    await_partitions(&mut [&mut worker], &[2]).await;
+    scene.produce(200);
+    // It may have been begun before the records were there, or after: they are all to be read.
+    let account = scene.finish([worker]).await;
+    assert_eq!(account.records, 400, "{account}");
+}
+
 /// Records of each life of a topic, the shorter one first.
 const LIVES: &str = "SELECT toString(uniqExact(kafka_partition, kafka_offset)) FROM (
     SELECT kafka_incarnation, kafka_partition, kafka_offset FROM events UNION ALL

@@ -9,11 +9,11 @@
 
 use crate::scene::Scene;
 
-/// Killed at the third passage of a place; a successor takes over.
-async fn killed_at(place: &str) {
+/// Killed at a place after so many passages; a successor takes over.
+async fn killed_at(place: &str, passages: u32) {
     let scene = Scene::new("crash", 2).await;
     scene.produce(400);
-    let mut first = scene.worker_at(&format!("{place}=2*off->return"));
+    let mut first = scene.worker_at(&format!("{place}={passages}*off->return"));
     first.await_kill();
     scene.produce(100);
     let account = scene.finish([scene.successor()]).await;
@@ -22,42 +22,43 @@ async fn killed_at(place: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_before_the_intent_is_committed() {
-    killed_at("intent::before").await;
+    killed_at("intent::before", 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_between_the_intent_and_the_insert() {
-    killed_at("intent::after").await;
+    killed_at("intent::after", 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_before_the_events_are_inserted() {
-    killed_at("insert::before_events").await;
+    killed_at("insert::before_events", 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_between_the_events_and_the_quarantine() {
-    killed_at("insert::after_events").await;
+    killed_at("insert::after_events", 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_between_the_quarantine_and_the_batches() {
-    killed_at("insert::after_quarantine").await;
+    killed_at("insert::after_quarantine", 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_after_the_last_insert() {
-    killed_at("insert::after_batches").await;
+    killed_at("insert::after_batches", 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_before_the_completion_is_committed() {
-    killed_at("completion::before").await;
+    // Passed only when nothing more is there to announce.
+    killed_at("completion::before", 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn crash_after_the_completion_is_committed() {
-    killed_at("completion::after").await;
+    killed_at("completion::after", 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -130,6 +130,28 @@ async fn an_original_that_arrives_after_a_crash_and_its_replay() {
     scene.finish([second]).await;
 }
 
+/// The insert that a stop did not wait for lands when the next owner is long done with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_whose_deadline_passes_and_then_its_insert() {
+    let mut scene = Scene::new("stopped", 2).await;
+    scene.config.pipeline.drain_ms = 1_000;
+    let mut seen = 0;
+    scene.proxy.plan(move |asked| {
+        seen += i32::from(asked.inserts("events"));
+        if seen == 3 && asked.inserts("events") { Fate::Held } else { Fate::Pass }
+    });
+    scene.produce(400);
+    let mut first = scene.worker();
+    scene.proxy.await_count("waiting", 1);
+    let status = first.terminate();
+    assert!(!status.success(), "a stop that left work undone must not look like one that did it");
+    let heir = scene.successor();
+    scene.settle().await;
+    scene.proxy.heal();
+    scene.proxy.await_count("held", 1);
+    scene.finish([heir]).await;
+}
+
 /// One table partition took its rows, the other did not: made by dropping what it took, which
 /// clears its tokens too. Then the original comes late, whole.
 #[tokio::test(flavor = "multi_thread")]
