@@ -216,14 +216,12 @@ fn word<'a, W: Default>(
 
 type Attributes<'a> = BumpVec<'a, (&'a str, &'a str)>;
 
-fn named_attributes<'a>(
-    schema: &'a Schema,
-    eval: &mut Eval<'_, 'a>,
-    attributes: &mut Attributes<'a>,
-) {
+fn named_attributes<'a>(schema: &'a Schema, eval: &mut Eval<'_, 'a>, to: &mut Attributes<'a>) {
     for (name, op) in &schema.attributes {
-        if let Some(text) = eval.text(op).filter(|text| !text.is_empty()) {
-            attributes.push((name.as_str(), text));
+        let before = eval.taken.len();
+        match eval.text(op) {
+            None | Some("") => eval.taken.truncate(before),
+            Some(text) => to.push((name.as_str(), text)),
         }
     }
 }

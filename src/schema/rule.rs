@@ -162,6 +162,7 @@ impl<'a> Eval<'_, 'a> {
         Some(text)
     }
 
+    #[inline(never)]
     fn made(&mut self, op: &'a Op) -> Option<&'a str> {
         let before = self.taken.len();
         let text = match op {
