@@ -22,10 +22,10 @@ use std::time::Instant;
 
 use prometheus::IntCounter;
 
-use super::asked::Asked;
 use super::batch::Batch;
 use super::intent::Intent;
 use super::limits::{ClosedBy, Limits};
+use super::phase::{Asked, Phase};
 use super::settle::Job;
 use super::start::Start;
 use crate::event::{OffsetRange, RawRecord};
@@ -57,30 +57,6 @@ pub struct Lane {
     uncommitted: Option<(i64, Instant)>,
     records: IntCounter,
     record_bytes: IntCounter,
-}
-
-/// What is on its way.
-enum Phase {
-    /// What is stored of it is being looked up.
-    Opening,
-    Idle,
-    /// The intent of a batch is asked for.
-    Announcing {
-        batch: Batch,
-        range: OffsetRange,
-        closed_by: ClosedBy,
-        asked: Asked,
-    },
-    /// A batch is being stored.
-    Storing {
-        bytes: usize,
-    },
-    /// The completion of all that is stored is asked for.
-    Completing {
-        asked: Asked,
-    },
-    /// It cannot go on before an operator has decided.
-    Halted,
 }
 
 impl Lane {
@@ -127,8 +103,7 @@ impl Lane {
 
     /// It cannot be read on: what is on its way is finished, and nothing begun. Whether that is news.
     pub fn break_off(&mut self) -> bool {
-        self.filling = None;
-        self.closed = None;
+        self.drop_held();
         !self.is_halted() && !std::mem::replace(&mut self.broken, true)
     }
 
@@ -139,8 +114,7 @@ impl Lane {
 
     /// It cannot go on.
     pub fn halt(&mut self) {
-        self.filling = None;
-        self.closed = None;
+        self.drop_held();
         self.phase = Phase::Halted;
     }
 
@@ -247,9 +221,7 @@ impl Lane {
 
     /// A commit is remembered; the batch it announced, to be stored, if it was an intent.
     pub fn remembered(&mut self, commit: &Commit) -> Option<Job> {
-        if !self.has_asked(commit) {
-            return None;
-        }
+        self.asked(commit)?;
         self.uncommitted = None;
         match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Announcing { batch, range, closed_by, .. } => {
@@ -265,9 +237,7 @@ impl Lane {
 
     /// Nobody knows whether a commit is remembered: ask for the same again, later.
     pub fn unanswered(&mut self, commit: &Commit, now: Instant) {
-        if self.has_asked(commit)
-            && let Phase::Announcing { asked, .. } | Phase::Completing { asked } = &mut self.phase
-        {
+        if let Some(asked) = self.asked(commit) {
             asked.later(now);
         }
     }
@@ -275,10 +245,9 @@ impl Lane {
     /// Another generation is at work, perhaps another owner: nothing of ours is stored, and where
     /// the partition stands is looked up anew. Whether that was about what is on its way now.
     pub fn fenced(&mut self, commit: &Commit) -> bool {
-        let is_ours = self.has_asked(commit);
+        let is_ours = self.asked(commit).is_some();
         if is_ours {
-            self.filling = None;
-            self.closed = None;
+            self.drop_held();
             self.uncommitted = None;
             self.broken = true;
             self.phase = Phase::Idle;
@@ -286,11 +255,19 @@ impl Lane {
         is_ours
     }
 
-    fn has_asked(&self, commit: &Commit) -> bool {
-        match &self.phase {
-            Phase::Announcing { asked, .. } | Phase::Completing { asked } => asked.is_for(commit),
-            _ => false,
+    fn asked(&mut self, commit: &Commit) -> Option<&mut Asked> {
+        match &mut self.phase {
+            Phase::Announcing { asked, .. } | Phase::Completing { asked } => {
+                asked.is_for(commit).then_some(asked)
+            }
+            _ => None,
         }
+    }
+
+    /// What is not announced is read again by whoever goes on.
+    fn drop_held(&mut self) {
+        self.filling = None;
+        self.closed = None;
     }
 
     /// The batch on its way is stored.
@@ -304,8 +281,7 @@ impl Lane {
     /// The partition is ours no longer; by the deadline it is given up.
     pub fn revoke(&mut self, deadline: Instant) {
         self.deadline = Some(deadline);
-        self.filling = None;
-        self.closed = None;
+        self.drop_held();
     }
 
     /// Whether it is ours no longer.

@@ -21,7 +21,6 @@
 //!
 //! Deliberately unknown here: SQL, JSON, HTTP.
 
-mod asked;
 mod batch;
 mod columns;
 mod config;
@@ -30,6 +29,7 @@ mod intent;
 mod lane;
 mod limits;
 mod open;
+mod phase;
 mod poison;
 mod settle;
 mod start;

@@ -44,19 +44,14 @@ impl Lane {
         assignment: &Assignment,
         waker: &Arc<Waker>,
     ) -> Result<Lane, SourceError> {
-        let partition = &assignment.partition;
+        let (partition, reads_from) = (assignment.partition.clone(), Some(assignment.reads_from()));
         let split = consumer.split_partition_queue(&partition.topic, partition.partition);
         let mut queue = split
             .ok_or_else(|| SourceError::Fatal(format!("{partition}: librdkafka has no queue")))?;
         let ring = Arc::clone(waker);
         queue.set_nonempty_callback(move || ring.ring());
-        Ok(Lane {
-            partition: partition.clone(),
-            incarnation: Arc::clone(&assignment.incarnation),
-            reads_from: Some(assignment.reads_from()),
-            broken: None,
-            queue,
-        })
+        let incarnation = Arc::clone(&assignment.incarnation);
+        Ok(Lane { partition, incarnation, reads_from, broken: None, queue })
     }
 
     /// Whether a record is this partition's.

@@ -27,7 +27,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use backon::ExponentialBackoff;
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, RebalanceProtocol};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -216,11 +216,23 @@ impl Source for KafkaSource {
         let Some(lane) = found.filter(|lane| lane.reads_from != Some(offset)) else {
             return Ok(());
         };
-        // What was prefetched before is of an older version to librdkafka, and is dropped by it.
-        let (topic, number) = (&partition.topic, partition.partition);
-        self.consumer
-            .seek(topic, number, Offset::Offset(offset), REQUEST_TIMEOUT)
-            .map_err(|error| unavailable(&format!("{partition}: reading from {offset}"), &error))?;
+        let failed =
+            |error: KafkaError| unavailable(&format!("{partition}: reading from {offset}"), &error);
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(offset))
+            .map_err(failed)?;
+        match self.consumer.rebalance_protocol() {
+            // Assigned anew rather than sought: librdkafka seeks only in a partition that it still
+            // fetches, and not in one whose log has broken off. Its queue stays as it is; what was
+            // prefetched is of an older version to librdkafka, and dropped by it.
+            RebalanceProtocol::Cooperative => {
+                self.consumer.incremental_unassign(&list).map_err(failed)?;
+                self.consumer.incremental_assign(&list).map_err(failed)?;
+            }
+            _ => {
+                self.consumer.seek_partitions(list, REQUEST_TIMEOUT).map_err(failed)?;
+            }
+        }
         lane.reads_from = Some(offset);
         Ok(())
     }

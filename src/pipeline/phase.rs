@@ -1,4 +1,4 @@
-//! A commit that was asked for, until it is answered.
+//! What is on its way of a lane, and a commit that was asked for, until it is answered.
 //!
 //! In: a [`Commit`], answers that said nothing, the clock. Out: when to ask for the same again.
 //!
@@ -11,7 +11,41 @@ use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 
+use super::batch::Batch;
+use super::limits::ClosedBy;
+use crate::event::OffsetRange;
 use crate::source::Commit;
+
+/// What is on its way.
+pub enum Phase {
+    /// What is stored of it is being looked up.
+    Opening,
+    /// Nothing is.
+    Idle,
+    /// The intent of a batch is asked for.
+    Announcing {
+        /// Its records.
+        batch: Batch,
+        /// Its offsets.
+        range: OffsetRange,
+        /// What closed it.
+        closed_by: ClosedBy,
+        /// The commit.
+        asked: Asked,
+    },
+    /// A batch is being stored.
+    Storing {
+        /// Of its records.
+        bytes: usize,
+    },
+    /// The completion of all that is stored is asked for.
+    Completing {
+        /// The commit.
+        asked: Asked,
+    },
+    /// It cannot go on before an operator has decided.
+    Halted,
+}
 
 /// A commit without an answer.
 pub struct Asked {
