@@ -249,7 +249,11 @@ impl<'s> Chaos<'s> {
         if member.wakes.is_some() {
             member.worker.go_on();
         }
-        if member.worker.is_running() {
+        if member.armed {
+            // It might freeze at its place while it ends, and nobody would wake it.
+            member.worker.kill();
+            self.counts.add("workers killed");
+        } else if member.worker.is_running() {
             let status = member.worker.terminate();
             let drained = status.success();
             self.counts.add(if drained { "workers ended" } else { "workers ended undrained" });
@@ -273,8 +277,8 @@ impl<'s> Chaos<'s> {
 
     fn start(&mut self, failpoints: &str) {
         // Two workers seldom agree where a batch ends.
-        self.config.pipeline.batch_records = 20 + self.random.below(200) as usize;
-        self.config.pipeline.batch_age_ms = 50 + self.random.below(400);
+        self.config.pipeline.batch_records = 20 + self.random.below(2_000) as usize;
+        self.config.pipeline.batch_age_ms = 50 + self.random.below(1_200);
         let armed = !failpoints.is_empty();
         let failpoints = format!("{}{failpoints}", self.switches);
         let launch = Launch { failpoints: &failpoints, ..Launch::default() };
