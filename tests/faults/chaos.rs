@@ -234,6 +234,10 @@ impl<'s> Chaos<'s> {
             if !runs {
                 names.extend(member.name);
                 counts.add(if member.armed { "killed at a place" } else { "ended by themselves" });
+                if !member.armed {
+                    let log = member.worker.log_text();
+                    eprintln!("ended by itself: {}", log.lines().last().unwrap_or_default());
+                }
             }
             runs
         });
