@@ -4,8 +4,8 @@
 //! own lane.
 //!
 //! # Invariants
-//! - The same file again adds nothing while ClickHouse remembers its tokens: batches are closed by
-//!   records and bytes alone, so they are the same ranges.
+//! - The same file again adds nothing: reading begins where its batches end, and what stands beyond
+//!   is looked for first. Two runs at the same time are not kept apart.
 //!
 //! Deliberately unknown here: Kafka.
 

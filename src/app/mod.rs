@@ -34,8 +34,8 @@ use crate::pipeline::{Done, Pipeline, Stop};
 use crate::source::kafka::KafkaSource;
 use crate::source::{KafkaConfig, Source as _, SourceError, Waker};
 use crate::telemetry::{Health, Metrics};
-use crate::warehouse::Warehouse;
 use crate::warehouse::migrate::{self, MigrateError, Standing};
+use crate::warehouse::{ServerError, Warehouse};
 
 /// The part of readiness that an up to date ClickHouse stands for.
 const TABLES: &str = "clickhouse";
@@ -106,10 +106,7 @@ impl Service {
         };
         let server = axum::serve(listener, router).with_graceful_shutdown(shutdown);
         let api = tokio::spawn(server.into_future());
-        tables_up_to_date(&warehouse, &health).await?;
-        if ingests {
-            fit_to_insert(&warehouse).await?;
-        }
+        tables_are_fit(&warehouse, ingests, &health).await?;
         let ingest = ingests.then(|| start_ingest(loaded, &warehouse, &metrics, &health));
         tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, ?role, "serving");
         Ok(Service { address, metrics, ingest, api, stop_api })
@@ -181,12 +178,20 @@ pub async fn fit_to_insert(warehouse: &Warehouse) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Wait for a ClickHouse whose tables are up to date.
-async fn tables_up_to_date(warehouse: &Warehouse, health: &Health) -> anyhow::Result<()> {
+/// Wait for a ClickHouse whose tables are up to date, and fit for what is to be done.
+async fn tables_are_fit(
+    warehouse: &Warehouse,
+    ingests: bool,
+    health: &Health,
+) -> anyhow::Result<()> {
     let passes = |error: &anyhow::Error| {
         error.downcast_ref::<MigrateError>().is_some_and(MigrateError::may_pass)
+            || error.downcast_ref::<ServerError>().is_some_and(ServerError::may_pass)
     };
-    let check = || up_to_date(warehouse);
+    let check = || async {
+        up_to_date(warehouse).await?;
+        if ingests { fit_to_insert(warehouse).await } else { Ok(()) }
+    };
     check
         .retry(patience())
         .when(passes)

@@ -14,7 +14,7 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use crate::event::{Headers, Micros, OffsetRange, RawRecord};
+use crate::event::{Headers, Micros, OffsetRange, PartitionId, RawRecord};
 
 /// Records of one partition.
 #[derive(Debug)]
@@ -107,6 +107,18 @@ impl Batch {
             payload: &self.bytes[entry.payload.clone()],
         })
     }
+}
+
+/// A record of a batch that was closed without it. Going on would lose it or store it twice.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{partition}: offset {offset} came after everything before {next_first} was done")]
+pub struct Misplaced {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The record's offset.
+    pub offset: i64,
+    /// Where the next batch begins.
+    pub next_first: i64,
 }
 
 #[cfg(test)]

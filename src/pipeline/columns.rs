@@ -67,6 +67,25 @@ impl Columns {
     }
 }
 
+/// Rows that are inserted, by their tables.
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// Of `events`.
+    pub events: u64,
+    /// Of `quarantine`, by reason.
+    pub quarantined: BTreeMap<&'static str, u64>,
+}
+
+impl Rows {
+    /// Those of a batch as well.
+    pub fn add(&mut self, columns: &Columns) {
+        self.events += columns.event_rows;
+        for (reason, rows) in &columns.quarantined {
+            *self.quarantined.entry(reason).or_insert(0) += rows;
+        }
+    }
+}
+
 /// What a row of `batches` says of a batch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {

@@ -22,7 +22,7 @@ use std::time::Instant;
 
 use prometheus::IntCounter;
 
-use super::batch::Batch;
+use super::batch::{Batch, Misplaced};
 use super::intent::Intent;
 use super::limits::{ClosedBy, Limits};
 use super::phase::{Asked, Phase};
@@ -109,7 +109,9 @@ impl Lane {
 
     /// Whether it was broken off and nothing is on its way.
     pub fn is_broken_off(&self) -> bool {
-        self.broken && matches!(self.phase, Phase::Opening | Phase::Idle)
+        self.broken
+            && self.uncommitted.is_none()
+            && matches!(self.phase, Phase::Opening | Phase::Idle)
     }
 
     /// It cannot go on.
@@ -134,11 +136,17 @@ impl Lane {
         takes && !self.filling.as_ref().is_some_and(full)
     }
 
-    /// Append a record to the batch that is filling.
-    pub fn take(&mut self, record: &RawRecord<'_>, now: Instant) {
+    /// Append a record to the batch that is filling. An error: it belongs into a batch that is
+    /// closed already, so what is known of the partition is wrong.
+    pub fn take(&mut self, record: &RawRecord<'_>, now: Instant) -> Result<(), Misplaced> {
         if record.offset <= self.last_taken {
             self.passed_over += 1;
-            return;
+            return Ok(());
+        }
+        if record.offset < self.next_first {
+            let (offset, next_first) = (record.offset, self.next_first);
+            let partition = self.assignment.partition.clone();
+            return Err(Misplaced { partition, offset, next_first });
         }
         self.records.inc();
         self.record_bytes.inc_by(record.payload.len() as u64);
@@ -152,11 +160,13 @@ impl Lane {
         if must_end == Some(record.offset) {
             self.close_at_end();
         }
+        Ok(())
     }
 
-    /// The partition holds no further record now.
-    pub fn reached_end(&mut self) {
-        if self.filling.as_ref().is_some_and(|batch| batch.must_end().is_some()) {
+    /// Every record before `end` has come: a batch that is made again may end without a record.
+    pub fn reached_end(&mut self, end: i64) {
+        let must_end = self.filling.as_ref().and_then(Batch::must_end);
+        if must_end.is_some_and(|last| last < end) {
             self.close_at_end();
         }
     }
@@ -175,7 +185,7 @@ impl Lane {
             Phase::Idle => self.announce(limits, ending, now).or_else(|| {
                 let (next_offset, since) = self.uncommitted?;
                 let waits = self.filling.is_some() || now.duration_since(since) < limits.age;
-                if waits && !ending && !self.is_revoked() {
+                if waits && !ending && !self.broken && !self.is_revoked() {
                     return None;
                 }
                 let commit = self.commit(next_offset, None);
@@ -292,7 +302,7 @@ impl Lane {
     /// Whether all that was taken is stored and remembered, or never will be by us.
     pub fn is_idle(&self) -> bool {
         match self.phase {
-            Phase::Idle if self.broken => true,
+            Phase::Idle if self.broken => self.uncommitted.is_none(),
             Phase::Idle => {
                 // A batch that is only half made again is announced already: nothing of it is lost.
                 let held = self.filling.as_ref().filter(|batch| batch.must_end().is_none());
@@ -308,6 +318,8 @@ impl Lane {
         match &self.phase {
             Phase::Announcing { asked, .. } | Phase::Completing { asked } => asked.again(),
             Phase::Idle => match (&self.filling, self.uncommitted) {
+                // One that is made again waits for its records, not for a time.
+                (Some(batch), _) if batch.must_end().is_some() => None,
                 (Some(batch), _) => Some(batch.opened + limits.age),
                 (None, Some((_, since))) => Some(since + limits.age),
                 (None, None) => None,

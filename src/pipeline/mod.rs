@@ -25,6 +25,7 @@ mod batch;
 mod columns;
 mod config;
 pub mod fault;
+mod intake;
 mod intent;
 mod lane;
 mod limits;

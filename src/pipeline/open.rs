@@ -32,7 +32,7 @@ pub async fn open(
 ) -> Result<Start, Refusal> {
     let (log, partition) = (assignment.log(), &assignment.partition);
     let part = format!("looking up {partition}");
-    let reach = (|| warehouse.reach(&log))
+    let reach = (|| warehouse.reach(&log, assignment.committed.is_none()))
         .retry(patience())
         .notify(|error, delay| {
             health.fails(&part, error.to_string());

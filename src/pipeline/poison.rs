@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use super::columns::{Known, Place};
 use super::settle::{Job, Trouble};
+use crate::event::id;
 use crate::warehouse::{InsertError, Warehouse};
 
 /// Add the places of refused rows to those that are known.
@@ -25,10 +26,10 @@ pub async fn find(
     job: &Arc<Job>,
     refused: &mut BTreeMap<Place, String>,
 ) -> Result<(), Trouble> {
-    // Two workers never look into one batch, and a name left by a crash is taken over.
-    let trial = format!("events_trial_{}_{}_{}", job.log.topic, job.log.partition, job.range.first);
-    let trial: String =
-        trial.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    // A name left by a crash is taken over: the batch's token, short enough for a file's name.
+    let token = id::digest(job.token().to_string().as_bytes());
+    let trial: String = token[..12].iter().map(|byte| format!("{byte:02x}")).collect();
+    let trial = format!("events_trial_{trial}");
     warehouse.begin_trial(&trial).await?;
     let found = halves(warehouse, job, refused, &trial).await;
     warehouse.end_trial(&trial).await?;

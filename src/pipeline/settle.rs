@@ -24,7 +24,7 @@ use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use tokio::sync::Semaphore;
 
 use super::batch::Batch;
-use super::columns::{Columns, Facts, Known, Place, columns};
+use super::columns::{Columns, Facts, Known, Place, Rows, columns};
 use super::fault;
 use super::limits::ClosedBy;
 use super::poison;
@@ -100,9 +100,9 @@ pub struct Settled {
     pub range: OffsetRange,
     /// Its records.
     pub records: u64,
-    /// Rows it has in `events`.
+    /// Rows inserted into `events`.
     pub event_rows: u64,
-    /// Rows it has in `quarantine`.
+    /// Rows inserted into `quarantine`.
     pub quarantined_rows: u64,
 }
 
@@ -115,14 +115,15 @@ impl Settler {
         let mut delays = delays();
         let mut refused = BTreeMap::new();
         let mut repair = 0;
+        let mut rows = Rows::default();
         let (mut look_first, mut outcome) = (job.made_again, "clean");
-        let stored = loop {
+        loop {
             let tried = match look_first {
-                false => self.first(&job).await,
-                true => self.again(&job, &refused, &mut repair).await,
+                false => self.first(&job, &mut rows).await,
+                true => self.again(&job, &refused, &mut repair, &mut rows).await,
             };
             let error = match tried {
-                Ok(stored) => break stored,
+                Ok(()) => break,
                 Err(Trouble::Defect(defect)) => return Err(defect),
                 Err(Trouble::Insert(error)) => error,
             };
@@ -144,41 +145,46 @@ impl Settler {
                 error => tracing::error!(%token, delay_ms, %error, "refused; trying again"),
             }
             tokio::time::sleep(delay).await;
-        };
+        }
         self.health.works(&part);
         timer.observe_duration();
-        self.count(&job, &stored, outcome);
+        self.count(&job, &rows, outcome);
         Ok(Settled {
             partition: job.partition(),
             generation: job.generation,
             range: job.range,
             records: job.batch.len() as u64,
-            event_rows: stored.event_rows,
-            quarantined_rows: stored.quarantined.values().sum(),
+            event_rows: rows.events,
+            quarantined_rows: rows.quarantined.values().sum(),
         })
     }
 
     /// The first try: all of it, and nothing is asked.
-    async fn first(&self, job: &Arc<Job>) -> Result<Columns, Trouble> {
+    async fn first(&self, job: &Arc<Job>, rows: &mut Rows) -> Result<(), Trouble> {
         let _permit = self.permits.acquire().await;
         let mut columns = job.columns(Known::default()).await?;
+        // Whatever becomes of this try, in the end all of them are stored, and by us.
+        rows.add(&columns);
         self.send(&job.token(), &mut columns).await?;
-        self.record(job, &columns.facts).await?;
-        Ok(columns)
+        self.record(job, &columns.facts).await
     }
 
-    /// Any other try: only what is not there. What was inserted by it.
+    /// Any other try: only what is not there.
     async fn again(
         &self,
         job: &Arc<Job>,
         refused: &BTreeMap<Place, String>,
         repair: &mut u32,
-    ) -> Result<Columns, Trouble> {
+        rows: &mut Rows,
+    ) -> Result<(), Trouble> {
         let _permit = self.permits.acquire().await;
         let mut stored = self.missing(job, refused).await?;
         let mut left = 0;
         if !stored.is_empty() {
             self.send(&job.token(), &mut stored).await?;
+            if job.made_again {
+                rows.add(&stored);
+            }
             let mut missing = self.missing(job, refused).await?;
             if !missing.is_empty() {
                 // Its own token lets them through no more: it was planted, and they were deleted
@@ -194,8 +200,7 @@ impl Settler {
             let why = format!("{left} rows are not there after a clean insert; is there a TTL?");
             return Err(InsertError::Retry(why).into());
         }
-        self.record_found(job, &stored.facts).await?;
-        Ok(stored)
+        self.record_found(job, &stored.facts).await
     }
 
     /// Columns of what is not there.
@@ -274,12 +279,12 @@ impl Settler {
         Ok(self.warehouse.add_batch(&job.token(), &row).await?)
     }
 
-    fn count(&self, job: &Job, stored: &Columns, outcome: &str) {
+    fn count(&self, job: &Job, rows: &Rows, outcome: &str) {
         let metrics = &self.metrics;
         metrics.batch_records.observe(job.batch.len() as f64);
         metrics.batches.with_label_values(&[job.closed_by.as_str(), outcome]).inc();
-        metrics.events.with_label_values(&[&*job.log.topic]).inc_by(stored.event_rows);
-        for (reason, rows) in &stored.quarantined {
+        metrics.events.with_label_values(&[&*job.log.topic]).inc_by(rows.events);
+        for (reason, rows) in &rows.quarantined {
             metrics.quarantined.with_label_values(&[reason]).inc_by(*rows);
         }
     }

@@ -7,7 +7,7 @@
 //! | --- | --- | --- |
 //! | an intent | the batch's first offset | that batch, with the same ends; then up to the highest stored |
 //! | an offset | that offset | up to the highest stored: somebody may have set the offset back |
-//! | nothing (expired, or another group id) | the end of the contiguous `batches` | up to the highest stored |
+//! | nothing (expired, or another group id) | the end of the contiguous `batches` and accepted gaps | up to the highest stored |
 //! | nothing, and nothing stored | the start of the log | nothing |
 //!
 //! # Invariants
@@ -75,6 +75,12 @@ pub fn start(assignment: &Assignment, reach: &Reach) -> Result<Start, Obstacle> 
         let after = Start { offset: *log_start, intent_last: None, made_again_to };
         return Err(Obstacle::Gap(Gap { kind: GapKind::Deleted, range, after }));
     }
+    // Its end was read once, so the log was cut since.
+    if let Some(last) = intent_last.filter(|last| last >= log_end && offset <= *log_end) {
+        let range = OffsetRange { first: *log_end, last };
+        let after = Start { offset, intent_last: None, made_again_to };
+        return Err(Obstacle::Gap(Gap { kind: GapKind::Truncated, range, after }));
+    }
     if offset > *log_end {
         let range = OffsetRange { first: *log_end, last: offset - 1 };
         let after = Start { offset: *log_end, intent_last: None, made_again_to };
@@ -134,6 +140,13 @@ mod tests {
             (Some((5, None)), None, GapKind::Deleted, (5, 9), 10),
             (None, Some(3), GapKind::Deleted, (4, 9), 10),
             (Some((105, None)), None, GapKind::Truncated, (100, 104), 100),
+            (
+                Some((90, Some(Intent::new("now", Some(109))))),
+                None,
+                GapKind::Truncated,
+                (100, 109),
+                90,
+            ),
             (Some((40, Some(Intent::new("then", None)))), None, GapKind::Recreated, (40, 40), 10),
         ];
         for (committed, contiguous_end, kind, (first, last), after) in rows {

@@ -21,35 +21,49 @@ use tokio::task::AbortHandle;
 use super::intent::announces;
 use super::lane::Lane;
 use super::limits::Limits;
-use super::open::{Refusal, open};
+use super::open::Refusal;
 use super::settle::{SettleError, Settled, Settler};
 use super::start::Start;
 use super::{Done, Pipeline, Stop, fault};
-use crate::event::{PartitionId, RawRecord};
-use crate::source::{Answer, Assignment, Commit, Intake, Source, SourceError, Waker};
+use crate::event::PartitionId;
+use crate::source::{Answer, Commit, Intake as _, Source, SourceError, Waker};
+
+/// How long until a source that could not begin is asked again.
+const BEGIN_AGAIN: Duration = Duration::from_millis(500);
 
 /// What a task sends.
-enum Event {
+pub(super) enum Event {
     Opened { partition: PartitionId, generation: u64, start: Result<Start, Refusal> },
     Settled(Result<Settled, SettleError>),
+    Panicked(PartitionId),
+}
+
+/// A lane that may begin, as soon as the source does.
+struct Beginning {
+    partition: PartitionId,
+    generation: u64,
+    start: Start,
+    not_before: Instant,
 }
 
 /// Drives a source.
 pub struct Worker {
-    pipeline: Pipeline,
-    settler: Arc<Settler>,
-    lanes: FxHashMap<PartitionId, Lane>,
+    pub(super) pipeline: Pipeline,
+    pub(super) settler: Arc<Settler>,
+    pub(super) lanes: FxHashMap<PartitionId, Lane>,
     /// The task that works for a lane.
     tasks: FxHashMap<PartitionId, AbortHandle>,
-    limits: Limits,
+    pub(super) limits: Limits,
     events: mpsc::Receiver<Event>,
     sender: mpsc::Sender<Event>,
     waker: Arc<Waker>,
     /// Lanes that may begin, once the source does.
-    beginning: Vec<(PartitionId, u64, Start)>,
-    generation: u64,
+    beginning: Vec<Beginning>,
+    /// Why it cannot go on.
+    pub(super) fatal: Option<String>,
+    pub(super) generation: u64,
     /// No further record comes: the source ended, or a stop was asked for.
-    ending: bool,
+    pub(super) ending: bool,
     done: Done,
 }
 
@@ -73,6 +87,7 @@ impl Worker {
             sender,
             waker,
             beginning: Vec::new(),
+            fatal: None,
             generation: 0,
             ending: false,
             done: Done::default(),
@@ -81,13 +96,25 @@ impl Worker {
 
     /// Until the source ends, or a stop is asked for.
     pub fn drive(mut self, source: &mut dyn Source, stop: &Stop) -> Result<Done, SourceError> {
+        let ended = self.go_on(source, stop);
+        for task in self.tasks.values() {
+            task.abort();
+        }
+        self.done.passed_over += self.lanes.values().map(|lane| lane.passed_over).sum::<u64>();
+        ended.map(|()| self.done)
+    }
+
+    fn go_on(&mut self, source: &mut dyn Source, stop: &Stop) -> Result<(), SourceError> {
         let mut deadline = None;
         loop {
             if stop.is_asked() && deadline.is_none() {
                 self.ending = true;
                 deadline = Some(self.deadline());
             }
-            source.poll(self.patience(), &mut self)?;
+            source.poll(self.patience(), self)?;
+            if let Some(why) = self.fatal.take() {
+                return Err(SourceError::Fatal(why));
+            }
             while let Ok(event) = self.events.try_recv() {
                 self.act_on(event)?;
             }
@@ -110,14 +137,10 @@ impl Worker {
                 break;
             }
         }
-        for task in self.tasks.values() {
-            task.abort();
-        }
-        self.done.passed_over += self.lanes.values().map(|lane| lane.passed_over).sum::<u64>();
-        Ok(self.done)
+        Ok(())
     }
 
-    fn deadline(&self) -> Instant {
+    pub(super) fn deadline(&self) -> Instant {
         Instant::now() + Duration::from_millis(self.pipeline.config.drain_ms)
     }
 
@@ -132,9 +155,16 @@ impl Worker {
         let now = Instant::now();
         match event {
             Event::Opened { partition, generation, start } => match start {
-                Ok(start) => self.beginning.push((partition, generation, start)),
+                Ok(start) => {
+                    let not_before = now;
+                    self.beginning.push(Beginning { partition, generation, start, not_before });
+                }
                 Err(why) => self.halt(&partition, generation, &why),
             },
+            Event::Panicked(partition) => {
+                let why = format!("{partition}: a task panicked; the log has the place");
+                return Err(SourceError::Fatal(why));
+            }
             Event::Settled(settled) => {
                 let settled = settled.map_err(|error| SourceError::Fatal(error.to_string()))?;
                 let Settled { partition, generation, range, .. } = &settled;
@@ -155,23 +185,21 @@ impl Worker {
 
     fn begin(&mut self, source: &mut dyn Source) {
         let mut beginning = std::mem::take(&mut self.beginning);
-        beginning.retain(|(partition, generation, start)| {
-            let lane = self.lanes.get_mut(partition);
-            let Some(lane) = lane.filter(|lane| lane.generation == *generation) else {
-                return false;
-            };
-            match source.begin(partition, start.offset) {
-                Ok(()) => {
-                    let Start { offset, made_again_to, .. } = *start;
-                    tracing::info!(%partition, offset, made_again_to, "reading");
-                    lane.open(*start, Instant::now());
-                    false
-                }
-                Err(error) => {
-                    tracing::warn!(%partition, %error, "trying again");
-                    true
-                }
+        beginning.retain_mut(|Beginning { partition, generation, start, not_before }| {
+            let is_its = |lane: &&mut Lane| lane.generation == *generation && !lane.is_revoked();
+            let Some(lane) = self.lanes.get_mut(partition).filter(is_its) else { return false };
+            let now = Instant::now();
+            if now < *not_before {
+                return true;
             }
+            if let Err(error) = source.begin(partition, start.offset) {
+                tracing::warn!(%partition, %error, "trying again");
+                *not_before = now + BEGIN_AGAIN;
+                return true;
+            }
+            tracing::info!(%partition, offset = start.offset, start.made_again_to, "reading");
+            lane.open(*start, now);
+            false
         });
         self.beginning = beginning;
     }
@@ -205,18 +233,25 @@ impl Worker {
         source.commit(commits)
     }
 
-    fn spawn(
+    pub(super) fn spawn(
         &mut self,
         partition: PartitionId,
         task: impl Future<Output = Event> + Send + 'static,
     ) {
         let (sender, waker) = (self.sender.clone(), Arc::clone(&self.waker));
-        let task = self.pipeline.runtime.spawn(async move {
+        let task = self.pipeline.runtime.spawn(task);
+        let (abort, of) = (task.abort_handle(), partition.clone());
+        self.pipeline.runtime.spawn(async move {
+            let event = match task.await {
+                Ok(event) => event,
+                Err(ended) if ended.is_cancelled() => return,
+                Err(_) => Event::Panicked(of),
+            };
             // The receiver is gone only when the run has ended.
-            let _ = sender.send(task.await);
+            let _ = sender.send(event);
             waker.ring();
         });
-        self.tasks.insert(partition, task.abort_handle());
+        self.tasks.insert(partition, abort);
     }
 
     fn release_drained(&mut self, source: &mut dyn Source) -> Result<(), SourceError> {
@@ -235,7 +270,7 @@ impl Worker {
     }
 
     /// End what is done for a lane.
-    fn forget(&mut self, partition: &PartitionId) {
+    pub(super) fn forget(&mut self, partition: &PartitionId) {
         if let Some(lane) = self.lanes.remove(partition) {
             self.done.passed_over += lane.passed_over;
             if !lane.is_idle() {
@@ -259,92 +294,5 @@ impl Worker {
         let metrics = &self.pipeline.metrics;
         metrics.lane_bytes.set(self.lanes.values().map(Lane::bytes).sum::<usize>() as i64);
         metrics.partitions.set(self.lanes.len() as i64);
-    }
-}
-
-impl Intake for Worker {
-    fn assigned(&mut self, assignment: Assignment) {
-        let partition = assignment.partition.clone();
-        // A lane of an earlier assignment, whose end nobody told us.
-        self.forget(&partition);
-        self.generation += 1;
-        let generation = self.generation;
-        let Pipeline { warehouse, metrics, health, accept_gap, normaliser, .. } = &self.pipeline;
-        let (warehouse, metrics, health) = (warehouse.clone(), metrics.clone(), health.clone());
-        let accepts = accept_gap.contains(&partition);
-        let lane =
-            Lane::new(assignment.clone(), normaliser(&partition.topic), generation, &metrics);
-        self.lanes.insert(partition.clone(), lane);
-        self.limits = Limits::share(&self.pipeline.config, self.lanes.len());
-        self.spawn(partition.clone(), async move {
-            let start = open(warehouse, metrics, health, assignment, accepts).await;
-            Event::Opened { partition, generation, start }
-        });
-    }
-
-    fn revoked(&mut self, partition: &PartitionId) {
-        let deadline = self.deadline();
-        if let Some(lane) = self.lanes.get_mut(partition) {
-            lane.revoke(deadline);
-        }
-    }
-
-    fn committed(&mut self, commit: &Commit, answer: Answer) {
-        let Commit { partition, next_offset, .. } = commit;
-        let what = if announces(commit) { "intent" } else { "completion" };
-        let label = match &answer {
-            Answer::Done => "done",
-            Answer::Fenced(_) => "fenced",
-            Answer::Unknown(_) => "unknown",
-        };
-        self.pipeline.metrics.commits.with_label_values(&[what, label]).inc();
-        let Some(lane) = self.lanes.get_mut(partition) else { return };
-        match answer {
-            Answer::Done => {
-                fault::point(if announces(commit) { "intent::after" } else { "completion::after" });
-                if let Some(job) = lane.remembered(commit) {
-                    let settler = Arc::clone(&self.settler);
-                    let settled = async move { Event::Settled(settler.settle(job).await) };
-                    self.spawn(partition.clone(), settled);
-                }
-            }
-            Answer::Fenced(why) => {
-                if lane.fenced(commit) {
-                    tracing::warn!(%partition, next_offset, why, "fenced: its batch is dropped, and where it stands is looked up anew");
-                }
-            }
-            Answer::Unknown(why) => {
-                tracing::warn!(%partition, next_offset, why, "unclear whether the {what} is remembered; asking again");
-                lane.unanswered(commit, Instant::now());
-            }
-        }
-    }
-
-    fn wants(&self, partition: &PartitionId) -> bool {
-        !self.ending && self.lanes.get(partition).is_some_and(|lane| lane.has_room(self.limits))
-    }
-
-    fn take(&mut self, partition: &PartitionId, record: &RawRecord<'_>) {
-        if let Some(lane) = self.lanes.get_mut(partition) {
-            lane.take(record, Instant::now());
-        }
-    }
-
-    fn reached_end(&mut self, partition: &PartitionId) {
-        if let Some(lane) = self.lanes.get_mut(partition) {
-            lane.reached_end();
-        }
-    }
-
-    fn broken(&mut self, partition: &PartitionId, why: &str) {
-        if let Some(lane) = self.lanes.get_mut(partition)
-            && lane.break_off()
-        {
-            tracing::error!(%partition, "cannot be read on: {why}");
-        }
-    }
-
-    fn ended(&mut self) {
-        self.ending = true;
     }
 }

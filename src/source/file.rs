@@ -108,7 +108,7 @@ impl Source for FileSource {
             })?;
             if read == 0 {
                 self.state = State::Ended;
-                intake.reached_end(&self.partition);
+                intake.reached_end(&self.partition, i64::MAX);
                 intake.ended();
                 return Ok(());
             }

@@ -64,8 +64,8 @@ pub trait Intake {
     /// The partition's next record.
     fn take(&mut self, partition: &PartitionId, record: &RawRecord<'_>);
 
-    /// Every record the partition holds now has been handed over.
-    fn reached_end(&mut self, partition: &PartitionId);
+    /// Every record before `end` has been handed over.
+    fn reached_end(&mut self, partition: &PartitionId, end: i64);
 
     /// The partition cannot be read on: its next offset is outside its log, or its topic has
     /// another id now.

@@ -21,6 +21,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionList;
 
+/// What DescribeTopics said of each topic.
+pub type TopicIds = HashMap<String, Result<String, String>>;
+
 /// Commit without waiting; the answer comes to the context's `commit_callback`, by a poll of the
 /// consumer. The wrapper's own asynchronous commit asks for no answer: librdkafka sends one only
 /// where it is given a queue or a C callback for it.
@@ -44,12 +47,29 @@ pub fn commit<C: ConsumerContext>(
     }
 }
 
-/// The id of each topic that has one.
+/// The end of a partition's log as the broker that was last fetched from knows it.
+pub fn fetched_end<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: i32,
+) -> Option<i64> {
+    let topic = CString::new(topic).ok()?;
+    let (mut low, mut high) = (0, 0);
+    // SAFETY: the client lives as long as the borrowed consumer; the name and the two numbers
+    // outlive the call, which keeps none of them.
+    let code = unsafe {
+        let client = consumer.client().native_ptr();
+        rd::rd_kafka_get_watermark_offsets(client, topic.as_ptr(), partition, &mut low, &mut high)
+    };
+    (code == rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+}
+
+/// Each topic's id, empty where the broker has none; or why it is not known.
 pub fn topic_ids<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topics: &[&str],
     timeout: Duration,
-) -> Result<HashMap<String, String>, String> {
+) -> Result<TopicIds, String> {
     let client = consumer.client().native_ptr();
     let names: Vec<CString> = topics
         .iter()
@@ -87,7 +107,7 @@ pub fn topic_ids<C: ConsumerContext>(
 
 /// # Safety
 /// `event` must be a live result of DescribeTopics.
-unsafe fn read(event: *mut rd::rd_kafka_event_t) -> Result<HashMap<String, String>, String> {
+unsafe fn read(event: *mut rd::rd_kafka_event_t) -> Result<TopicIds, String> {
     let mut found = HashMap::new();
     // SAFETY: the result, its descriptions and their strings belong to the event, which is live.
     unsafe {
@@ -101,15 +121,17 @@ unsafe fn read(event: *mut rd::rd_kafka_event_t) -> Result<HashMap<String, Strin
             let topic = *topics.add(at);
             let error = rd::rd_kafka_TopicDescription_error(topic);
             let id = rd::rd_kafka_TopicDescription_topic_id(topic);
-            if rd::rd_kafka_error_code(error) as i32 != 0 || id.is_null() {
-                continue;
-            }
-            // librdkafka prints the usual alphabet, Kafka the URL-safe one.
-            let id = text(rd::rd_kafka_Uuid_base64str(id)).replace('+', "-").replace('/', "_");
-            // The nil id: a broker from before Kafka 2.8.
-            if !id.bytes().all(|byte| byte == b'A') {
-                found.insert(text(rd::rd_kafka_TopicDescription_name(topic)), id);
-            }
+            let id = if rd::rd_kafka_error_code(error) as i32 != 0 {
+                Err(text(rd::rd_kafka_error_string(error)))
+            } else if id.is_null() {
+                Ok(String::new())
+            } else {
+                // librdkafka prints the usual alphabet, Kafka the URL-safe one.
+                let id = text(rd::rd_kafka_Uuid_base64str(id)).replace('+', "-").replace('/', "_");
+                // The nil id: a broker from before Kafka 2.8.
+                Ok(if id.bytes().all(|byte| byte == b'A') { String::new() } else { id })
+            };
+            found.insert(text(rd::rd_kafka_TopicDescription_name(topic)), id);
         }
     }
     Ok(found)

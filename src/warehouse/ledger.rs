@@ -123,18 +123,10 @@ const IS_LOG: &str =
     "kafka_cluster = ? AND kafka_topic = ? AND kafka_incarnation = ? AND kafka_partition = ?";
 
 impl Warehouse {
-    /// How far a log is stored.
-    pub async fn reach(&self, log: &LogId) -> Result<Reach, Error> {
-        let contiguous = format!(
-            "SELECT coalesce(minOrNullIf(reach, first_offset > reach + 1 AND number > 1), maxOrNull(last_offset)) FROM (
-                SELECT first_offset, last_offset, row_number() OVER batch AS number,
-                       max(last_offset) OVER (batch ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reach
-                FROM batches WHERE {IS_LOG}
-                WINDOW batch AS (ORDER BY first_offset, last_offset)
-            )"
-        );
-        let contiguous_end: Option<i64> =
-            soon(self.of_log(&contiguous, log).await?.fetch_one()).await?;
+    /// How far a log is stored; where its batches end without a hole only if that is asked for,
+    /// since all of them are looked at for it.
+    pub async fn reach(&self, log: &LogId, contiguous: bool) -> Result<Reach, Error> {
+        let contiguous_end = if contiguous { self.contiguous_end(log).await? } else { None };
         let in_batches = format!("SELECT maxOrNull(last_offset) FROM batches WHERE {IS_LOG}");
         let in_batches: Option<i64> =
             soon(self.of_log(&in_batches, log).await?.fetch_one()).await?;
@@ -150,6 +142,22 @@ impl Warehouse {
             highest = highest.max(found);
         }
         Ok(Reach { contiguous_end, highest })
+    }
+
+    async fn contiguous_end(&self, log: &LogId) -> Result<Option<i64>, Error> {
+        let sql = format!(
+            "SELECT coalesce(minOrNullIf(reach, first_offset > reach + 1 AND number > 1), maxOrNull(last_offset)) FROM (
+                SELECT first_offset, last_offset, row_number() OVER batch AS number,
+                       max(last_offset) OVER (batch ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reach
+                FROM (
+                    SELECT first_offset, last_offset FROM batches WHERE {IS_LOG}
+                    UNION ALL
+                    SELECT first_offset, last_offset FROM gaps WHERE {IS_LOG} AND accepted
+                )
+                WINDOW batch AS (ORDER BY first_offset, last_offset)
+            )"
+        );
+        soon(bind(self.of_log(&sql, log).await?, log).fetch_one()).await
     }
 
     /// Which positions of a range are stored, as (offset, index), each as often as it is there.

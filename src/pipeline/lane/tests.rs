@@ -42,7 +42,7 @@ fn record(offset: i64) -> RawRecord<'static> {
 }
 
 fn take(lane: &mut Lane, offsets: impl IntoIterator<Item = i64>, now: Instant) {
-    offsets.into_iter().for_each(|offset| lane.take(&record(offset), now));
+    offsets.into_iter().for_each(|offset| lane.take(&record(offset), now).unwrap());
 }
 
 /// Announce what is ready; the batch, as it comes to be stored.
@@ -148,8 +148,12 @@ fn a_batch_made_again_ends_where_the_partition_does() {
     lane.open(Start { offset: 10, intent_last: Some(14), made_again_to: Some(14) }, now);
     take(&mut lane, [10, 12], now);
     assert_eq!(lane.commit_due(LIMITS, false, now + LIMITS.age), None, "age does not cut it");
-    lane.reached_end();
+    lane.reached_end(13);
+    assert!(lane.has_room(LIMITS), "a replica that lags ends earlier than the partition does");
+    lane.reached_end(15);
     assert_eq!(announce(&mut lane, now).range, OffsetRange { first: 10, last: 14 });
+    let misplaced = lane.take(&record(13), now).unwrap_err();
+    assert!(misplaced.to_string().contains("offset 13 came after"), "{misplaced}");
 }
 
 #[test]
@@ -207,6 +211,9 @@ fn a_lane_that_cannot_be_read_on_finishes_its_batch_and_then_stands_still() {
     assert!(lane.break_off() && !lane.break_off(), "news once");
     assert!(!lane.is_broken_off(), "a batch is on its way");
     lane.stored(announced.range, now);
+    assert!(!lane.is_broken_off(), "it is not completed");
+    let completion = lane.commit_due(LIMITS, false, now).unwrap();
+    lane.remembered(&completion);
     assert!(lane.is_broken_off() && !lane.has_room(LIMITS));
     lane.halt();
     assert!(lane.is_halted() && lane.is_idle() && !lane.is_broken_off());

@@ -61,8 +61,6 @@ pub fn client_config(config: &KafkaConfig) -> ClientConfig {
 pub enum Rebalance {
     Assigned(Vec<PartitionId>),
     Revoked(Vec<PartitionId>),
-    /// Not of the coordinator: a partition is ours still, and must be looked at again.
-    Again(PartitionId),
 }
 
 /// What librdkafka calls back.

@@ -9,7 +9,7 @@
 //! Deliberately unknown here: commits, who decides what is assigned.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::consumer::base_consumer::PartitionQueue;
@@ -17,7 +17,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::super::{Assignment, Intake, SourceError, Waker};
+use super::super::{Intake, SourceError, Waker, native};
 use super::client::Context;
 use crate::event::{Headers, PartitionId, RawRecord};
 
@@ -30,6 +30,10 @@ pub struct Lane {
     pub partition: PartitionId,
     /// Its topic's id, when it was assigned.
     pub incarnation: Arc<str>,
+    /// When the topic still had that id.
+    pub id_seen: Instant,
+    /// Whether the intake was told of it.
+    pub is_told: bool,
     /// Where reading was last told to begin; `None` once that is to be told anew.
     pub reads_from: Option<i64>,
     /// Why it cannot be read on.
@@ -41,17 +45,23 @@ impl Lane {
     /// Split off the queue of a partition that is about to be assigned.
     pub fn split(
         consumer: &Arc<BaseConsumer<Context>>,
-        assignment: &Assignment,
+        partition: &PartitionId,
         waker: &Arc<Waker>,
     ) -> Result<Lane, SourceError> {
-        let (partition, reads_from) = (assignment.partition.clone(), Some(assignment.reads_from()));
         let split = consumer.split_partition_queue(&partition.topic, partition.partition);
         let mut queue = split
             .ok_or_else(|| SourceError::Fatal(format!("{partition}: librdkafka has no queue")))?;
         let ring = Arc::clone(waker);
         queue.set_nonempty_callback(move || ring.ring());
-        let incarnation = Arc::clone(&assignment.incarnation);
-        Ok(Lane { partition, incarnation, reads_from, broken: None, queue })
+        Ok(Lane {
+            partition: partition.clone(),
+            incarnation: "".into(),
+            id_seen: Instant::now(),
+            is_told: false,
+            reads_from: None,
+            broken: None,
+            queue,
+        })
     }
 
     /// Whether a record is this partition's.
@@ -60,7 +70,12 @@ impl Lane {
     }
 
     /// Hand over what there is and is wanted; whether that was anything.
-    pub fn drain(&mut self, headers: &mut Vec<u8>, intake: &mut dyn Intake) -> bool {
+    pub fn drain(
+        &mut self,
+        consumer: &BaseConsumer<Context>,
+        headers: &mut Vec<u8>,
+        intake: &mut dyn Intake,
+    ) -> bool {
         let mut any = false;
         if let Some(why) = &self.broken {
             intake.broken(&self.partition, why);
@@ -76,7 +91,13 @@ impl Lane {
                     any = true;
                     hand_over(&self.partition, &message, headers, intake);
                 }
-                Some(Err(KafkaError::PartitionEOF(_))) => intake.reached_end(&self.partition),
+                Some(Err(KafkaError::PartitionEOF(number))) => {
+                    // Told wherever the answering replica ends, which may lag behind the leader.
+                    let end = native::fetched_end(consumer, &self.partition.topic, number);
+                    if let Some(end) = end {
+                        intake.reached_end(&self.partition, end);
+                    }
+                }
                 Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::AutoOffsetReset))) => {
                     let why = "its next offset is outside its log: records were deleted before \
                                they were read, or the log was cut";

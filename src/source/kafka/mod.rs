@@ -21,7 +21,6 @@ mod client;
 mod lane;
 mod rebalance;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -34,10 +33,13 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use self::assign::{REQUEST_TIMEOUT, incarnations};
 use self::client::{Context, Rebalance, client_config, unavailable};
 use self::lane::{Lane, hand_over};
+use self::rebalance::LOOK_AGAIN;
 use super::{Answer, Commit, Intake, KafkaConfig, Source, SourceError, Waker, native};
 use crate::event::PartitionId;
 use crate::telemetry::Health;
 
+/// How long reading from elsewhere may take to begin: the polling thread waits for it.
+const SEEK_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a topic's id is believed.
 const ID_AGE: Duration = Duration::from_secs(5);
 
@@ -51,7 +53,10 @@ pub struct KafkaSource {
     revoking: Vec<PartitionId>,
     /// When an assignment that Kafka could not tell us enough about is tried again.
     again: Option<(Instant, ExponentialBackoff)>,
-    ids_checked: Instant,
+    /// Partitions to look at again, and when.
+    looking: Vec<(PartitionId, Instant)>,
+    /// When topics' ids could not be told, and why.
+    ids_unknown: Option<(Instant, String)>,
     /// When a broker was last looked for, while none can be reached.
     looked: Instant,
     /// Answers to commits that were never sent.
@@ -87,7 +92,8 @@ impl KafkaSource {
             lanes: Vec::new(),
             revoking: Vec::new(),
             again: None,
-            ids_checked: Instant::now(),
+            looking: Vec::new(),
+            ids_unknown: None,
             looked: Instant::now(),
             refused: Vec::new(),
             headers: Vec::new(),
@@ -95,25 +101,29 @@ impl KafkaSource {
         })
     }
 
-    /// Whether every topic is still the one it was when it was assigned.
-    fn check_ids(&mut self) -> Result<(), SourceError> {
-        if !self.topic_ids || self.ids_checked.elapsed() < ID_AGE {
-            return Ok(());
+    /// Look whether the topics of these commits are still those that were assigned.
+    fn check_ids(&mut self, commits: &[Commit]) {
+        const PATIENCE: Duration = Duration::from_secs(2);
+        let failed_just_now =
+            self.ids_unknown.as_ref().is_some_and(|(at, _)| at.elapsed() < PATIENCE);
+        let is_old = |lane: &&Lane| lane.id_seen.elapsed() >= ID_AGE;
+        let commits_to = |lane: &&Lane| commits.iter().any(|c| c.partition == lane.partition);
+        let old = self.lanes.iter().filter(is_old).filter(commits_to);
+        let old: Vec<Arc<str>> = old.map(|lane| Arc::clone(&lane.partition.topic)).collect();
+        if !self.topic_ids || old.is_empty() || failed_just_now {
+            return;
         }
-        let topics = self.lanes.iter().map(|lane| &*lane.partition.topic);
-        let ids: HashMap<String, String> = incarnations(&self.consumer, topics)?;
-        self.ids_checked = Instant::now();
+        let ids = incarnations(&self.consumer, old.iter().map(|topic| &**topic), PATIENCE);
+        self.ids_unknown = ids.as_ref().err().map(|error| (Instant::now(), error.to_string()));
         for lane in &mut self.lanes {
-            let id = ids.get(&*lane.partition.topic).map_or("", String::as_str);
-            if id != &*lane.incarnation && lane.broken.is_none() {
+            let id = ids.as_ref().ok().and_then(|ids| ids.get(&*lane.partition.topic));
+            let Some(Ok(id)) = id else { continue };
+            lane.id_seen = Instant::now();
+            if **id != *lane.incarnation && lane.broken.is_none() {
                 let was = &lane.incarnation;
-                lane.broken = Some(match id {
-                    "" => format!("its topic (id {was}) is gone"),
-                    id => format!("its topic was made again: id {was} before, {id} now"),
-                });
+                lane.broken = Some(format!("its topic was made again: id {was} before, {id} now"));
             }
         }
-        Ok(())
     }
 
     /// librdkafka says when it has lost the last broker, not when it has found one again.
@@ -174,8 +184,9 @@ impl Source for KafkaSource {
         }
         self.look_for_brokers();
         self.rebalance(intake)?;
+        self.look(intake)?;
         for lane in &mut self.lanes {
-            idle &= !lane.drain(&mut self.headers, intake);
+            idle &= !lane.drain(&consumer, &mut self.headers, intake);
         }
         if idle && self.refused.is_empty() {
             self.waker.wait(timeout);
@@ -184,17 +195,20 @@ impl Source for KafkaSource {
     }
 
     fn commit(&mut self, commits: Vec<Commit>) -> Result<(), SourceError> {
-        let checked = self.check_ids();
+        self.check_ids(&commits);
         let is_lost = self.consumer.assignment_lost();
         let mut ours = Vec::with_capacity(commits.len());
         for commit in commits {
             let lane = self.lanes.iter().find(|lane| lane.partition == commit.partition);
-            let answer = match (lane, &checked) {
-                (None, _) => Answer::Fenced("the partition is not assigned".into()),
-                (Some(_), _) if is_lost => Answer::Fenced("the assignment was lost".into()),
-                (Some(Lane { broken: Some(why), .. }), _) => Answer::Fenced(why.clone()),
-                (Some(_), Err(error)) => Answer::Unknown(error.to_string()),
-                (Some(_), Ok(())) => {
+            let answer = match lane {
+                None => Answer::Fenced("the partition is not assigned".into()),
+                Some(_) if is_lost => Answer::Fenced("the assignment was lost".into()),
+                Some(Lane { broken: Some(why), .. }) => Answer::Fenced(why.clone()),
+                Some(lane) if self.topic_ids && lane.id_seen.elapsed() >= ID_AGE => {
+                    let why = self.ids_unknown.as_ref().map_or("not told", |(_, why)| why);
+                    Answer::Unknown(format!("the topic's id: {why}"))
+                }
+                Some(_) => {
                     ours.push(commit);
                     continue;
                 }
@@ -221,28 +235,35 @@ impl Source for KafkaSource {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(offset))
             .map_err(failed)?;
-        match self.consumer.rebalance_protocol() {
-            // Assigned anew rather than sought: librdkafka seeks only in a partition that it still
-            // fetches, and not in one whose log has broken off. Its queue stays as it is; what was
-            // prefetched is of an older version to librdkafka, and dropped by it.
-            RebalanceProtocol::Cooperative => {
-                self.consumer.incremental_unassign(&list).map_err(failed)?;
+        // What was prefetched is of an older version to librdkafka then, and dropped by it.
+        let sought = self.consumer.seek_partitions(list.clone(), SEEK_TIMEOUT).map_err(failed)?;
+        let sought = sought.elements().iter().try_for_each(|element| element.error());
+        let is_quiet = self.revoking.is_empty()
+            && self.consumer.context().rebalances().is_empty()
+            && !self.consumer.assignment_lost();
+        match (sought, self.consumer.rebalance_protocol()) {
+            (Ok(()), _) => {}
+            // librdkafka seeks only in a partition that it still fetches, and not in one whose log
+            // has broken off: that is assigned anew. Not in a rebalance, to which it would answer.
+            (Err(_), RebalanceProtocol::Cooperative) if is_quiet => {
+                if let Err(error) = self.consumer.incremental_unassign(&list) {
+                    tracing::debug!(%partition, %error, "unassigned before, it seems");
+                }
                 self.consumer.incremental_assign(&list).map_err(failed)?;
             }
-            _ => {
-                self.consumer.seek_partitions(list, REQUEST_TIMEOUT).map_err(failed)?;
-            }
+            (Err(error), _) => return Err(failed(error)),
         }
         lane.reads_from = Some(offset);
         Ok(())
     }
 
     fn look_again(&mut self, partition: &PartitionId) {
-        self.consumer.context().rebalances().push_back(Rebalance::Again(partition.clone()));
+        self.looking.push((partition.clone(), Instant::now() + LOOK_AGAIN));
     }
 
     fn release(&mut self, partition: &PartitionId) -> Result<(), SourceError> {
         self.lanes.retain(|lane| lane.partition != *partition);
+        self.looking.retain(|(other, _)| other != partition);
         self.give_up_released()
     }
 
@@ -263,10 +284,20 @@ impl Drop for KafkaSource {
         // The queues hold the consumer: without them it is dropped, and leaves, with `self`.
         self.lanes.clear();
         self.consumer.context().leaving.store(true, Ordering::Release);
-        // A revocation that was noted and never answered would keep the consumer from closing.
+        // A decision that was noted and never answered would keep the consumer from closing.
         for note in std::mem::take(&mut *self.consumer.context().rebalances()) {
-            if let Rebalance::Revoked(partitions) = note {
-                self.revoking.extend(partitions);
+            match note {
+                Rebalance::Revoked(partitions) => self.revoking.extend(partitions),
+                Rebalance::Assigned(_) => {
+                    let none = TopicPartitionList::new();
+                    let answered = match self.consumer.rebalance_protocol() {
+                        RebalanceProtocol::Cooperative => self.consumer.incremental_assign(&none),
+                        _ => self.consumer.assign(&none),
+                    };
+                    if let Err(error) = answered {
+                        tracing::debug!(%error, "leaving the group");
+                    }
+                }
             }
         }
         if !self.revoking.is_empty()

@@ -17,12 +17,15 @@ use backon::{BackoffBuilder as _, ExponentialBuilder};
 use rdkafka::consumer::{Consumer as _, RebalanceProtocol};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::super::{Intake, SourceError};
+use super::super::{Assignment, Intake, SourceError};
 use super::KafkaSource;
-use super::assign::{REQUEST_TIMEOUT, look_up};
+use super::assign::{Found, REQUEST_TIMEOUT, look_up};
 use super::client::{Rebalance, unavailable};
 use super::lane::Lane;
 use crate::event::PartitionId;
+
+/// How long until a partition is looked at again.
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(500);
 
 impl KafkaSource {
     /// Act on what the callback noted, in its order.
@@ -36,16 +39,7 @@ impl KafkaSource {
             let Some(note) = consumer.context().rebalances().pop_front() else { return Ok(()) };
             let done = match &note {
                 Rebalance::Assigned(partitions) => self.assign(partitions, intake),
-                Rebalance::Again(partition) => self.assign_again(partition, intake),
-                Rebalance::Revoked(partitions) => {
-                    for partition in partitions {
-                        tracing::info!(%partition, "revoked: draining");
-                        intake.revoked(partition);
-                    }
-                    self.revoking.extend(partitions.iter().cloned());
-                    // One that has no lane, or an empty revocation, has nothing to wait for.
-                    self.give_up_released()
-                }
+                Rebalance::Revoked(partitions) => self.revoke(partitions, intake),
             };
             match done {
                 Err(SourceError::Unavailable { what, cause }) => {
@@ -76,49 +70,91 @@ impl KafkaSource {
         partitions: &[PartitionId],
         intake: &mut dyn Intake,
     ) -> Result<(), SourceError> {
-        let assignments = look_up(&self.consumer, &self.cluster, self.topic_ids, partitions)?;
+        let all = look_up(&self.consumer, &self.cluster, self.topic_ids, partitions)?;
         let mut starts = TopicPartitionList::new();
-        for assignment in &assignments {
-            let partition = &assignment.partition;
+        for Found { partition, committed, assignment } in &all {
             // The intake may know better; until it has said so, no record is taken.
-            let start = Offset::Offset(assignment.reads_from());
+            let start = match (assignment, committed) {
+                (Ok(assignment), _) => Offset::Offset(assignment.reads_from()),
+                (Err(_), Some(committed)) => Offset::Offset(committed.next_offset),
+                (Err(_), None) => Offset::Beginning,
+            };
             starts
                 .add_partition_offset(&partition.topic, partition.partition, start)
                 .map_err(|error| unavailable("assigning", &error))?;
-            self.lanes.push(Lane::split(&self.consumer, assignment, &self.waker)?);
+            let mut lane = Lane::split(&self.consumer, partition, &self.waker)?;
+            lane.reads_from = assignment.as_ref().ok().map(Assignment::reads_from);
+            self.lanes.push(lane);
         }
         let assigned = match self.consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => self.consumer.incremental_assign(&starts),
             _ => self.consumer.assign(&starts),
         };
         assigned.map_err(|error| SourceError::Fatal(format!("kafka: assigning: {error}")))?;
-        self.ids_checked = Instant::now();
-        for assignment in assignments {
-            tracing::info!(partition = %assignment.partition, incarnation = %assignment.incarnation,
-                committed = assignment.committed.as_ref().map(|found| found.next_offset), "assigned");
-            intake.assigned(assignment);
+        for found in all {
+            match found.assignment {
+                Ok(assignment) => self.tell(assignment, intake),
+                Err(error) => self.look_later(found.partition, &error),
+            }
         }
         Ok(())
     }
 
-    fn assign_again(
-        &mut self,
-        partition: &PartitionId,
-        intake: &mut dyn Intake,
-    ) -> Result<(), SourceError> {
-        let found = self.lanes.iter_mut().find(|lane| lane.partition == *partition);
-        // An assignment that was lost is revoked next.
-        let Some(lane) = found.filter(|_| !self.consumer.assignment_lost()) else {
-            return Ok(());
-        };
-        let partitions = std::slice::from_ref(partition);
-        for found in look_up(&self.consumer, &self.cluster, self.topic_ids, partitions)? {
-            lane.broken = None;
-            lane.reads_from = None;
-            lane.incarnation = Arc::clone(&found.incarnation);
-            intake.assigned(found);
+    fn tell(&mut self, assignment: Assignment, intake: &mut dyn Intake) {
+        let found = self.lanes.iter_mut().find(|lane| lane.partition == assignment.partition);
+        let Some(lane) = found else { return };
+        lane.incarnation = Arc::clone(&assignment.incarnation);
+        lane.id_seen = Instant::now();
+        lane.is_told = true;
+        tracing::info!(partition = %assignment.partition, incarnation = %assignment.incarnation,
+            committed = assignment.committed.as_ref().map(|found| found.next_offset), "assigned");
+        intake.assigned(assignment);
+    }
+
+    fn look_later(&mut self, partition: PartitionId, error: &SourceError) {
+        tracing::warn!(%partition, %error, "looking again");
+        self.consumer.context().is_down(&error.to_string());
+        self.looking.push((partition, Instant::now() + LOOK_AGAIN));
+    }
+
+    /// Look again at one partition whose time has come. While the assignment is lost, none is: it
+    /// is not known whose they are.
+    pub(super) fn look(&mut self, intake: &mut dyn Intake) -> Result<(), SourceError> {
+        let now = Instant::now();
+        let due = self.looking.iter().position(|(_, at)| *at <= now);
+        let Some(due) = due.filter(|_| !self.consumer.assignment_lost()) else { return Ok(()) };
+        let (partition, _) = self.looking.swap_remove(due);
+        let partitions = std::slice::from_ref(&partition);
+        let found = look_up(&self.consumer, &self.cluster, self.topic_ids, partitions);
+        let found = found.map(|mut all| all.pop().map(|found| found.assignment));
+        match found {
+            Ok(Some(Ok(assignment))) => {
+                if let Some(lane) = self.lanes.iter_mut().find(|lane| lane.partition == partition) {
+                    (lane.broken, lane.reads_from) = (None, None);
+                }
+                self.tell(assignment, intake);
+            }
+            Ok(Some(Err(error))) | Err(error) => self.look_later(partition, &error),
+            Ok(None) => {}
         }
         Ok(())
+    }
+
+    fn revoke(
+        &mut self,
+        partitions: &[PartitionId],
+        intake: &mut dyn Intake,
+    ) -> Result<(), SourceError> {
+        self.looking.retain(|(partition, _)| !partitions.contains(partition));
+        // The intake has nothing of those it was never told of.
+        self.lanes.retain(|lane| lane.is_told || !partitions.contains(&lane.partition));
+        for partition in partitions {
+            tracing::info!(%partition, "revoked: draining");
+            intake.revoked(partition);
+        }
+        self.revoking.extend(partitions.iter().cloned());
+        // One that has no lane, or an empty revocation, has nothing to wait for.
+        self.give_up_released()
     }
 
     /// Answer a revocation once every lane of it is released. One call for all of them: the group
