@@ -15,6 +15,7 @@ mod file;
 mod harness;
 mod house;
 mod pipeline;
+mod quarantine;
 mod reading;
 #[path = "../reference/mod.rs"]
 mod reference;
