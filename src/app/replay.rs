@@ -52,7 +52,7 @@ use crate::telemetry::{Health, Metrics};
 use crate::warehouse::{Candidate, Origin, Warehouse};
 
 /// Rows tried at a time, so rows of a plan at most.
-const MOST_ROWS: u64 = 5_000;
+const MOST_ROWS: u64 = 50_000;
 /// Bytes tried at a time; the row that reaches it is the last.
 const MOST_BYTES: usize = 16 << 20;
 

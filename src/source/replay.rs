@@ -129,3 +129,60 @@ impl Source for ReplaySource {
         Arc::clone(&self.waker)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes everything, once it is open.
+    #[derive(Default)]
+    struct Taker {
+        assigned: Option<Assignment>,
+        is_open: bool,
+        taken: Vec<(i64, Vec<u8>)>,
+        has_ended: bool,
+    }
+
+    impl Intake for Taker {
+        fn assigned(&mut self, assignment: Assignment) {
+            self.assigned = Some(assignment);
+        }
+        fn revoked(&mut self, _: &PartitionId) {}
+        fn committed(&mut self, _: &Commit, _: Answer) {}
+        fn wants(&self, _: &PartitionId) -> bool {
+            self.is_open
+        }
+        fn take(&mut self, _: &PartitionId, record: &RawRecord<'_>) {
+            self.taken.push((record.offset, record.payload.to_vec()));
+        }
+        fn reached_end(&mut self, _: &PartitionId) {}
+        fn broken(&mut self, _: &PartitionId, _: &str) {}
+        fn ended(&mut self) {
+            self.has_ended = true;
+        }
+    }
+
+    #[test]
+    fn a_plan_is_handed_over_whole_in_one_turn_and_begins_where_it_did_before() {
+        let row = |offset| Replayed {
+            offset,
+            timestamp: None,
+            key: None,
+            headers: Vec::new(),
+            payload: vec![offset as u8],
+        };
+        let range = OffsetRange { first: 7, last: 9 };
+        let lane = LogId::of_replay("c", "t");
+        let mut source = ReplaySource::new(lane, range, (7..=9).map(row).collect());
+        let mut taker = Taker::default();
+        source.poll(Duration::ZERO, &mut taker).unwrap();
+        let assignment = taker.assigned.take().unwrap();
+        assert_eq!((assignment.reads_from(), assignment.log_end), (7, 10));
+        assert_eq!(&*assignment.partition.topic, "@replay/t");
+        assert!(taker.taken.is_empty() && !taker.has_ended, "it is not open yet");
+        taker.is_open = true;
+        source.poll(Duration::ZERO, &mut taker).unwrap();
+        assert_eq!(taker.taken, [(7, vec![7]), (8, vec![8]), (9, vec![9])]);
+        assert!(taker.has_ended);
+    }
+}

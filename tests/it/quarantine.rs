@@ -256,6 +256,31 @@ async fn a_record_that_fans_out_is_replayed_whole_and_its_bad_elements_stand_for
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_clickhouse_refuses_is_tried_again_only_when_asked_and_stored_once_it_is_taken()
+{
+    let mut scene = Scene::new().await;
+    scene.mend();
+    let refuse = "ALTER TABLE events ADD CONSTRAINT no_apples CHECK source_id != '7'";
+    scene.warehouse.run(refuse).await.unwrap();
+    let outcome = scene.replay(&Selection::default()).await;
+    let counts = (outcome.replayed, outcome.event_rows, outcome.quarantined_rows);
+    assert_eq!(counts, (SOLD, SOLD - 1, 1));
+    // The row on the lane stands for its origin now.
+    let refused = BTreeMap::from([("bad_utf8", BROKEN), ("refused", 1)]);
+    let outcome = scene.replay(&Selection::default()).await;
+    assert_eq!((outcome.replayed, outcome.still), (0, refused));
+    scene.warehouse.run("ALTER TABLE events DROP CONSTRAINT no_apples").await.unwrap();
+    let reason = Some("refused".to_owned());
+    let selection = Selection { reason, ..Selection::default() };
+    for (replayed, event_rows) in [(1, 1), (0, 0)] {
+        let outcome = scene.replay(&selection).await;
+        assert_eq!((outcome.replayed, outcome.event_rows), (replayed, event_rows));
+    }
+    let sql = "SELECT concat(toString(count()), ' ', toString(uniqExact(source_id))) FROM events";
+    assert_eq!(scene.one(sql).await, format!("{SOLD} {SOLD}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_in_quarantine_is_listed_shown_and_given_out_byte_for_byte() {
     let mut scene = Scene::new().await;
     scene.mend();
