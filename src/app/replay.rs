@@ -49,7 +49,7 @@ use crate::schema::Normaliser;
 use crate::source::Source as _;
 use crate::source::replay::{ReplaySource, Replayed};
 use crate::telemetry::{Health, Metrics};
-use crate::warehouse::{Candidate, Origin, Warehouse};
+use crate::warehouse::{Candidate, Origin, Unplanned, Warehouse};
 
 /// Rows tried at a time, so rows of a plan at most.
 const MOST_ROWS: u64 = 50_000;
@@ -144,15 +144,16 @@ impl Replay<'_> {
                 self.make(&lane, plan, &mut outcome).await?;
             }
         }
+        let (warehouse, reason) = (&self.warehouse, self.selection.reason.as_deref());
         let normaliser = self.loaded.normalisers()(topic);
-        let reason = self.selection.reason.as_deref();
-        let progress = progress(topic, self.warehouse.count_candidates(&lane, reason).await?);
+        let before = warehouse.next_replay(&lane).await?;
+        let wanted = Unplanned { lane: &lane, before, reason };
+        let progress = progress(topic, warehouse.count_candidates(wanted).await?);
         let mut after: Option<Origin> = None;
         loop {
             // Before the candidates: see above.
-            let first = self.warehouse.next_replay(&lane).await?;
-            let rows =
-                self.warehouse.candidates(&lane, reason, after.as_ref(), MOST_ROWS, MOST_BYTES);
+            let first = warehouse.next_replay(&lane).await?;
+            let rows = warehouse.candidates(wanted, after.as_ref(), MOST_ROWS, MOST_BYTES);
             let rows = rows.await?;
             let Some(last) = rows.last() else { break };
             after = Some(last.origin.clone());
@@ -171,7 +172,7 @@ impl Replay<'_> {
                 continue;
             }
             let origins: Vec<&Origin> = good.iter().collect();
-            let planned = self.warehouse.plan_replay(&lane, first, &origins, &self.planned_by);
+            let planned = warehouse.plan_replay(&lane, first, &origins, &self.planned_by);
             let planned = planned.await.with_context(|| {
                 format!(
                     "planning a replay of {topic}; unless another replay is at work, run this again"

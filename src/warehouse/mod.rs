@@ -38,7 +38,7 @@ pub use insert::{Table, Token};
 pub use ledger::{BatchRow, GapKind, GapRow, Reach, Summary};
 pub use outcome::InsertError;
 pub use quarantine::{Origin, Quarantined, Resolution, Wanted};
-pub use replay::Candidate;
+pub use replay::{Candidate, Unplanned};
 pub use tally::Tally;
 
 /// How long ClickHouse may work on one read, and how long we wait for it.

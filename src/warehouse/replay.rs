@@ -64,8 +64,30 @@ const POSITION: &str =
 const ORIGIN: &str =
     "(origin_topic, origin_incarnation, origin_partition, origin_offset, origin_index)";
 
-/// Of a lane's topic or of the lane, of a reason unless it is empty, and in no plan: with seven `?`.
-const IS_UNPLANNED: &str = "kafka_cluster = ? AND kafka_topic IN (?, ?) AND (? = '' OR reason = ?)
+/// Which rows without a plan are looked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Unplanned<'u> {
+    /// Of this lane's topic, or of the lane itself.
+    pub lane: &'u LogId,
+    /// Of the lane only those before this offset: what a replay itself adds is for the next one.
+    pub before: i64,
+    /// Only those quarantined for this reason.
+    pub reason: Option<&'u str>,
+}
+
+impl Unplanned<'_> {
+    /// For [`IS_UNPLANNED`].
+    fn bind(self, query: Query) -> Query {
+        let (cluster, topic) = (&*self.lane.cluster, &*self.lane.topic);
+        let query = query.bind(cluster).bind(self.lane.replayed_topic()).bind(topic);
+        let reason = self.reason.unwrap_or_default();
+        query.bind(self.before).bind(reason).bind(reason).bind(cluster).bind(topic)
+    }
+}
+
+/// An [`Unplanned`], as a condition with eight `?`.
+const IS_UNPLANNED: &str = "kafka_cluster = ?
+    AND (kafka_topic = ? OR kafka_topic = ? AND kafka_offset < ?) AND (? = '' OR reason = ?)
     AND (kafka_topic, kafka_incarnation, kafka_partition, kafka_offset, kafka_index) NOT IN (
         SELECT origin_topic, origin_incarnation, origin_partition, origin_offset, origin_index
         FROM replays WHERE kafka_cluster = ? AND kafka_topic = ?)";
@@ -113,25 +135,20 @@ impl Warehouse {
     }
 
     /// How many rows [`Warehouse::candidates`] has in all.
-    pub async fn count_candidates(
-        &self,
-        lane: &LogId,
-        reason: Option<&str>,
-    ) -> Result<u64, ServerError> {
+    pub async fn count_candidates(&self, wanted: Unplanned<'_>) -> Result<u64, ServerError> {
         let sql = format!("SELECT count() FROM quarantine WHERE {IS_UNPLANNED}");
         let asked = async {
             let query = self.reader().await?.query(&sql);
-            soon(unplanned(query, lane, reason).fetch_one::<u64>()).await
+            soon(wanted.bind(query).fetch_one::<u64>()).await
         };
         asked.await.map_err(|error| self.explain(error))
     }
 
-    /// The quarantined rows of a lane's topic, or of a reason only, that are in no plan, behind a
-    /// position, in the order of positions: so many at most, and no more once they have so many bytes.
+    /// Rows that could be planned, behind a position, in the order of positions: so many at most, and
+    /// no more once they have so many bytes.
     pub async fn candidates(
         &self,
-        lane: &LogId,
-        reason: Option<&str>,
+        wanted: Unplanned<'_>,
         after: Option<&Origin>,
         most_rows: u64,
         most_bytes: usize,
@@ -153,7 +170,7 @@ impl Warehouse {
                 query = query.bind(topic).bind(incarnation).bind(partition).bind(offset);
                 query = query.bind(index);
             }
-            let mut rows = unplanned(query, lane, reason).bind(most_rows).fetch::<Candidate>()?;
+            let mut rows = wanted.bind(query).bind(most_rows).fetch::<Candidate>()?;
             let (mut found, mut bytes) = (Vec::new(), 0);
             while bytes < most_bytes {
                 let Some(row) = soon(rows.next()).await? else { break };
@@ -255,10 +272,4 @@ impl Warehouse {
             .await
             .map_err(|error| self.explain(error))
     }
-}
-
-fn unplanned(query: Query, lane: &LogId, reason: Option<&str>) -> Query {
-    let (cluster, topic, reason) = (&*lane.cluster, &*lane.topic, reason.unwrap_or_default());
-    let query = query.bind(cluster).bind(lane.replayed_topic()).bind(topic);
-    query.bind(reason).bind(reason).bind(cluster).bind(topic)
 }

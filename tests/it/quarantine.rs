@@ -26,6 +26,8 @@ version = 3
 about = "A shop."
 [when]
 exists = ["sold"]
+[envelope]
+each = "rows"
 [event]
 source_id = "id"
 action = "sold"
@@ -233,26 +235,43 @@ async fn replays_at_the_same_time_store_everything_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_fans_out_is_replayed_whole_and_its_bad_elements_stand_for_themselves() {
-    let mut scene = Scene::new().await;
+    let scene = Scene::new().await;
     let file = scene.dir.path().join("more.ndjson");
-    let sold = r#"{"id":"x","sold":"pears","at":"2026-01-01T00:00:00Z"}"#;
-    std::fs::write(&file, format!("[{sold},{{\"pears\":7}}]\n")).unwrap();
+    let sold = |id| format!(r#"{{"id":"{id}","sold":"pears","at":"2026-01-01T00:00:00Z"}}"#);
+    let (one, two, other) = (sold("one"), sold("two"), r#"{"pears":7}"#);
+    // An array is opened whoever claims its elements; a wrapper only by the mapping that knows it.
+    std::fs::write(&file, format!("[{one},{other}]\n{{\"rows\":[{other},{two}]}}\n")).unwrap();
     let what = FileIngest { file: &file, schema: "", tenant: Some("acme") };
     ingest(scene.loaded.clone(), what).await.unwrap();
-    let of_file = "FROM quarantine WHERE kafka_topic = '@file/more.ndjson'";
-    assert_eq!(scene.one(&format!("SELECT toString(count()) {of_file}")).await, "2");
+    let topic = "@file/more.ndjson";
+    let places = async |table: &str, topic: &str| {
+        let sql = format!(
+            "SELECT arrayStringConcat(arraySort(groupArray(concat(toString(kafka_offset), '/', \
+             toString(kafka_index)))), ' ') FROM {table} WHERE kafka_topic = '{topic}'"
+        );
+        scene.warehouse.read(&sql).await.unwrap().remove(0)
+    };
+    assert_eq!(places("quarantine", topic).await, "0/0 0/1 1/0");
 
-    // Both elements stand for themselves already; only one of them is an event now.
-    scene.mend();
-    let topic = Some("@file/more.ndjson".to_owned());
-    let selection = Selection { topic, ..Selection::default() };
-    let outcome = scene.replay(&selection).await;
-    assert_eq!((outcome.replayed, outcome.event_rows), (1, 1), "{outcome:?}");
-    assert_eq!(outcome.still.values().sum::<u64>(), 1, "{outcome:?}");
-    let raw = "SELECT raw FROM events WHERE kafka_topic = '@replay/@file/more.ndjson'";
-    assert_eq!(scene.one(raw).await, sold);
-    let outcome = scene.replay(&selection).await;
+    let mut mended = scene.loaded.clone();
+    std::fs::write(scene.schemas().join("shop.toml"), SHOP).unwrap();
+    mended.catalog = Config::load(Some(&scene.settings())).unwrap().catalog;
+    let selection = Selection { topic: Some(topic.to_owned()), ..Selection::default() };
+    // An element, and the wrapper whole.
+    let outcome = run(&mended, &selection).await.unwrap().remove(0);
+    let counts = (outcome.replayed, outcome.event_rows, outcome.quarantined_rows);
+    assert_eq!(counts, (2, 2, 1), "{outcome:?}");
+    assert_eq!(outcome.still, BTreeMap::from([("no_mapping", 1)]));
+    let lane = "@replay/@file/more.ndjson";
+    assert_eq!(places("events", lane).await, "0/0 1/1");
+    assert_eq!(places("quarantine", lane).await, "1/0");
+    let raw = scene.warehouse.read("SELECT raw FROM events ORDER BY kafka_offset").await.unwrap();
+    assert_eq!(raw, [one, two]);
+
+    // What failed of the wrapper stands for itself, and is asked for with its topic.
+    let outcome = run(&mended, &selection).await.unwrap().remove(0);
     assert_eq!((outcome.replayed, outcome.event_rows), (0, 0), "{outcome:?}");
+    assert_eq!(outcome.still, BTreeMap::from([("no_mapping", 2)]));
 }
 
 #[tokio::test(flavor = "multi_thread")]
