@@ -14,7 +14,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 
-use super::up_to_date;
+use super::{fit_to_insert, up_to_date};
 use crate::config::Loaded;
 use crate::pipeline::{Done, Pipeline, Stop};
 use crate::source::file::FileSource;
@@ -41,6 +41,7 @@ pub async fn run(mut loaded: Loaded, what: FileIngest<'_>) -> anyhow::Result<Don
     let mut source = FileSource::open(what.file, &headers)?;
     let warehouse = Warehouse::connect(&loaded.config.clickhouse)?;
     up_to_date(&warehouse).await?;
+    fit_to_insert(&warehouse).await?;
     loaded.config.kafka.topics.push(TopicConfig {
         name: source.partition().topic.to_string(),
         schema: what.schema.to_owned(),

@@ -109,6 +109,9 @@ impl Service {
         let server = axum::serve(listener, router).with_graceful_shutdown(shutdown);
         let api = tokio::spawn(server.into_future());
         tables_up_to_date(&warehouse, &health).await?;
+        if ingests {
+            fit_to_insert(&warehouse).await?;
+        }
         let ingest = ingests.then(|| start_ingest(loaded, &warehouse, &metrics, &health));
         tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, ?role, "serving");
         Ok(Service { address, metrics, ingest, api, stop_api })
@@ -170,6 +173,13 @@ pub async fn up_to_date(warehouse: &Warehouse) -> anyhow::Result<()> {
             state.name
         );
     }
+    Ok(())
+}
+
+/// Refuse tables that cannot keep what delivery promises.
+pub async fn fit_to_insert(warehouse: &Warehouse) -> anyhow::Result<()> {
+    let obstacles = warehouse.obstacles().await?;
+    ensure!(obstacles.is_empty(), "{}", obstacles.join("\n"));
     Ok(())
 }
 

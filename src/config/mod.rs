@@ -105,6 +105,9 @@ impl Config {
                 problems.push(settings.problem(&format!("{section}.{field}"), message));
             }
         }
+        if let Some(message) = config.check_drain() {
+            problems.push(settings.problem("pipeline.drain_ms", message));
+        }
         for (field, message) in config.check_tenants() {
             problems.push(settings.problem(&field, message));
         }
@@ -124,6 +127,20 @@ impl Config {
             }
         }
         Err(problems)
+    }
+
+    /// Kafka waits for a partition's old owner for `max.poll.interval.ms`, five minutes by default:
+    /// then its new owner begins, whether the old one has finished or not.
+    fn check_drain(&self) -> Option<String> {
+        const PROPERTY: &str = "max.poll.interval.ms";
+        let set = self.kafka.properties.get(PROPERTY).and_then(|value| value.parse().ok());
+        let waits: u64 = set.unwrap_or(300_000);
+        let drain = self.pipeline.drain_ms;
+        (drain >= waits).then(|| {
+            format!(
+                "is {drain}, and must be below {PROPERTY} of kafka.properties, which is {waits}"
+            )
+        })
     }
 
     fn check_tenants(&self) -> Vec<(String, String)> {
@@ -244,6 +261,17 @@ mod tests {
         ] {
             assert!(found.contains(wanted), "{wanted}\nin\n{found}");
         }
+    }
+
+    #[test]
+    fn draining_for_longer_than_kafka_waits_is_a_problem() {
+        let told = |text: &str| problems_of(text).first().map(ToString::to_string);
+        assert_eq!(told("[pipeline]\ndrain_ms = 299999\n"), None);
+        let found = told("[pipeline]\ndrain_ms = 300000\n").unwrap_or_default();
+        assert!(found.starts_with("f:2: pipeline.drain_ms: is 300000"), "{found}");
+        let set = "[kafka.properties]\n\"max.poll.interval.ms\" = \"60000\"\n\
+                   [pipeline]\ndrain_ms = 60000\n";
+        assert!(told(set).is_some());
     }
 
     #[test]

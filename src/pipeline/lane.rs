@@ -294,7 +294,9 @@ impl Lane {
         match self.phase {
             Phase::Idle if self.broken => true,
             Phase::Idle => {
-                self.filling.is_none() && self.closed.is_none() && self.uncommitted.is_none()
+                // A batch that is only half made again is announced already: nothing of it is lost.
+                let held = self.filling.as_ref().filter(|batch| batch.must_end().is_none());
+                held.is_none() && self.closed.is_none() && self.uncommitted.is_none()
             }
             Phase::Opening | Phase::Halted => true,
             _ => false,

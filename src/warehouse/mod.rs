@@ -14,6 +14,7 @@
 pub mod block;
 mod config;
 mod error;
+mod fitness;
 mod insert;
 mod ledger;
 pub mod migrate;

@@ -4,6 +4,8 @@
 //!
 //! # Invariants
 //! - There are as many workers as asked for after each turn, frozen ones among them.
+//! - One of them is a static member: when it is killed it comes back under its name, and the group
+//!   goes on without a rebalance.
 //! - At the end everything runs, nothing is frozen, and what was late has come.
 //!
 //! Deliberately unknown here: what becomes of the records.
@@ -93,6 +95,8 @@ pub struct Chaos<'s> {
     wanted: usize,
     switches: &'static str,
     workers: Vec<Member>,
+    /// Static names nobody has.
+    names: Vec<&'static str>,
     own: Option<Own>,
     counts: Counts,
 }
@@ -101,8 +105,9 @@ struct Member {
     worker: Worker,
     /// When it wakes, where it is frozen.
     wakes: Option<Instant>,
-    /// Whether its end is what it was started for.
+    /// Whether it was told to kill or freeze itself at a place.
     armed: bool,
+    name: Option<&'static str>,
 }
 
 impl<'s> Chaos<'s> {
@@ -119,6 +124,7 @@ impl<'s> Chaos<'s> {
             wanted: workers,
             switches,
             workers: Vec::new(),
+            names: vec!["static"],
             own: None,
             counts: Counts::default(),
         };
@@ -145,7 +151,7 @@ impl<'s> Chaos<'s> {
 
     /// How long until the next turn.
     pub fn pause(&mut self) -> Duration {
-        Duration::from_millis(200 + self.random.below(1_300))
+        Duration::from_millis(300 + self.random.below(2_700))
     }
 
     /// One fault.
@@ -153,37 +159,39 @@ impl<'s> Chaos<'s> {
         self.look_after();
         let one = self.random.below(self.workers.len() as u64) as usize;
         match self.random.below(100) {
-            0..30 => {
+            0..20 => {
                 self.counts.add("workers killed");
-                self.workers.swap_remove(one).worker.kill();
+                let mut member = self.workers.swap_remove(one);
+                member.worker.kill();
+                self.names.extend(member.name);
             }
-            30..55
+            20..30
                 if self.workers[one].wakes.is_none() && self.workers[one].worker.is_running() =>
             {
                 self.counts.add("workers frozen");
                 self.workers[one].worker.stop();
                 self.workers[one].wakes = Some(Instant::now() + FROZEN);
             }
-            55..70 => {
+            30..45 => {
                 let member = self.workers.swap_remove(one);
                 self.end_worker(member);
             }
-            70..80 => {
+            45..53 => {
                 self.counts.add("workers added and taken away");
                 self.start("");
             }
-            80..88 if self.scene.proxy.late() > 0 => {
+            53..70 if self.scene.proxy.late() > 0 => {
                 for _ in self.scene.proxy.send_late() {
                     self.counts.add("late originals sent");
                 }
             }
-            88..92 => {
+            70..80 => {
                 self.counts.add("connections cut");
                 self.scene.proxy.deaf(true);
                 self.scene.proxy.deaf(false);
             }
-            92..97 => self.restart_clickhouse(),
-            97..100 => self.restart_broker(),
+            80..85 => self.restart_clickhouse(),
+            85..88 => self.restart_broker(),
             _ => {}
         }
         self.fill_up();
@@ -202,6 +210,7 @@ impl<'s> Chaos<'s> {
         }
         self.counts.0.extend(self.scene.proxy.counts());
         // The armed ones would die on the way; they have done what they were for.
+        self.names.extend(self.workers.iter().filter(|m| m.armed).filter_map(|m| m.name));
         self.workers.retain(|member| !member.armed);
         self.start("");
         let workers = self.workers.into_iter().map(|member| member.worker).collect();
@@ -214,13 +223,21 @@ impl<'s> Chaos<'s> {
             if member.wakes.is_some_and(|at| Instant::now() >= at) {
                 member.worker.go_on();
                 member.wakes = None;
+            } else if member.wakes.is_none() && member.worker.is_stopped() {
+                self.counts.add("frozen at a place");
+                member.wakes = Some(Instant::now() + FROZEN);
             }
         }
-        let counts = &mut self.counts;
+        let (counts, names) = (&mut self.counts, &mut self.names);
         self.workers.retain_mut(|member| {
             let runs = member.worker.is_running();
             if !runs {
+                names.extend(member.name);
                 counts.add(if member.armed { "killed at a place" } else { "ended by themselves" });
+                if !member.armed {
+                    let log = member.worker.log_text();
+                    eprintln!("ended by itself: {}", log.lines().last().unwrap_or_default());
+                }
             }
             runs
         });
@@ -236,21 +253,27 @@ impl<'s> Chaos<'s> {
         if member.wakes.is_some() {
             member.worker.go_on();
         }
-        if member.worker.is_running() {
+        if member.armed {
+            // It might freeze at its place while it ends, and nobody would wake it.
+            member.worker.kill();
+            self.counts.add("workers killed");
+        } else if member.worker.is_running() {
             let status = member.worker.terminate();
             let drained = status.success();
             self.counts.add(if drained { "workers ended" } else { "workers ended undrained" });
         }
+        self.names.extend(member.name);
     }
 
     fn fill_up(&mut self) {
         while self.workers.len() < self.wanted {
             let place = PLACES[self.random.below(PLACES.len() as u64) as usize];
             // A completion is committed only when nothing more is there to announce.
-            let often = if place.starts_with("completion") { 3 } else { 60 };
+            let often = if place.starts_with("completion") { 2 } else { 12 };
             let passages = self.random.below(often);
-            match self.random.below(3) {
+            match self.random.below(4) {
                 0 => self.start(&format!("{place}={passages}*off->return")),
+                1 => self.start(&format!("{place}={passages}*off->1*return(stop)->off")),
                 _ => self.start(""),
             }
         }
@@ -258,13 +281,17 @@ impl<'s> Chaos<'s> {
 
     fn start(&mut self, failpoints: &str) {
         // Two workers seldom agree where a batch ends.
-        self.config.pipeline.batch_records = 20 + self.random.below(200) as usize;
-        self.config.pipeline.batch_age_ms = 50 + self.random.below(400);
+        self.config.pipeline.batch_records = 20 + self.random.below(2_000) as usize;
+        self.config.pipeline.batch_age_ms = 50 + self.random.below(1_200);
         let armed = !failpoints.is_empty();
         let failpoints = format!("{}{failpoints}", self.switches);
         let launch = Launch { failpoints: &failpoints, ..Launch::default() };
-        let worker = Worker::start(self.scene.dir.path(), &self.config, &launch);
-        self.workers.push(Member { worker, wakes: None, armed });
+        let mut config = self.config.clone();
+        let name = self.names.pop();
+        let identity = name.map(|name| ("group.instance.id".to_owned(), name.to_owned()));
+        config.kafka.properties.extend(identity);
+        let worker = Worker::start(self.scene.dir.path(), &config, &launch);
+        self.workers.push(Member { worker, wakes: None, armed, name });
     }
 
     fn restart_clickhouse(&mut self) {

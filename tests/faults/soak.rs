@@ -96,9 +96,9 @@ impl Soak {
 /// Phrases of the workers' logs that stand for something.
 const PHRASES: [(&str, &str); 4] = [
     ("assignments", " assigned partition="),
-    ("inserts repeated", "insert failed"),
-    ("read-backs", "read back"),
-    ("fenced", "fenced"),
+    ("batches fenced", " fenced: "),
+    ("batches made again", " made_again_to="),
+    ("outcomes unclear, looked up", "looking, then again"),
 ];
 
 fn logs(dir: &std::path::Path) -> Vec<(&'static str, usize)> {

@@ -107,7 +107,7 @@ impl Worker {
     /// Waits until it has frozen itself at a place, or has been frozen.
     pub fn await_stopped(&self) {
         let deadline = Instant::now() + DEADLINE;
-        while self.state() != Some('T') {
+        while !self.is_stopped() {
             assert!(Instant::now() < deadline, "{} did not stop within {DEADLINE:?}", self.name);
             thread::sleep(LOOK_EVERY);
         }
@@ -116,6 +116,11 @@ impl Worker {
     /// Whether it runs.
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Whether it is frozen.
+    pub fn is_stopped(&self) -> bool {
+        self.state() == Some('T')
     }
 
     /// What it has logged.

@@ -12,6 +12,7 @@ mod cli;
 mod demo;
 mod document;
 mod file;
+mod fitness;
 mod harness;
 mod house;
 mod pipeline;

@@ -132,6 +132,16 @@ fn a_batch_that_was_announced_before_is_made_again_with_the_same_ends() {
 }
 
 #[test]
+fn a_stop_does_not_wait_for_a_batch_that_is_only_half_made_again() {
+    let now = Instant::now();
+    let mut lane = shut();
+    lane.open(Start { offset: 10, intent_last: Some(14), made_again_to: Some(14) }, now);
+    take(&mut lane, [10, 11], now);
+    assert_eq!(lane.commit_due(LIMITS, true, now), None, "it must not end elsewhere");
+    assert!(lane.is_idle(), "its intent stands");
+}
+
+#[test]
 fn a_batch_made_again_ends_where_the_partition_does() {
     let now = Instant::now();
     let mut lane = shut();

@@ -6,9 +6,6 @@
 //! - Inserts are slow, so that batches are in flight whenever partitions move.
 //! - Who shall have how many partitions is waited for.
 //!
-//! The eager protocol is not among them: no configuration leads to it, for
-//! `partition.assignment.strategy` is reserved and always cooperative-sticky.
-//!
 //! Deliberately unknown here: deaths.
 
 use std::time::Duration;
@@ -46,6 +43,14 @@ async fn scaled(scene: Scene) {
 #[tokio::test(flavor = "multi_thread")]
 async fn scale_1_3_1_with_the_cooperative_protocol() {
     scaled(slow("scale", 6).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scale_1_3_1_with_the_eager_protocol() {
+    let mut scene = slow("scale", 6).await;
+    let range = ("partition.assignment.strategy".to_owned(), "range".to_owned());
+    scene.config.kafka.properties.extend([range]);
+    scaled(scene).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
