@@ -76,7 +76,7 @@ pub struct Unplanned<'u> {
 }
 
 impl Unplanned<'_> {
-    /// For [`IS_UNPLANNED`].
+    /// For `IS_UNPLANNED`.
     fn bind(self, query: Query) -> Query {
         let (cluster, topic) = (&*self.lane.cluster, &*self.lane.topic);
         let query = query.bind(cluster).bind(self.lane.replayed_topic()).bind(topic);
@@ -85,7 +85,7 @@ impl Unplanned<'_> {
     }
 }
 
-/// An [`Unplanned`], as a condition with eight `?`.
+/// An `Unplanned`, as a condition with eight `?`.
 const IS_UNPLANNED: &str = "kafka_cluster = ?
     AND (kafka_topic = ? OR kafka_topic = ? AND kafka_offset < ?) AND (? = '' OR reason = ?)
     AND (kafka_topic, kafka_incarnation, kafka_partition, kafka_offset, kafka_index) NOT IN (
