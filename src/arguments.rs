@@ -7,12 +7,16 @@
 //!
 //! Deliberately unknown here: what the subcommands do.
 
+mod quarantine;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use trailhouse::app::Role;
 use trailhouse::demo::BrokerMode;
 use trailhouse::event::PartitionId;
+
+pub use quarantine::QuarantineCommand;
 
 /// A company's whole audit trail, from Kafka into ClickHouse, and answered over HTTP.
 #[derive(Debug, Parser)]
@@ -116,6 +120,19 @@ Waits for a ClickHouse and a Kafka that do not answer yet; /readyz names them.")
         config: Option<PathBuf>,
         #[command(subcommand)]
         command: MappingsCommand,
+    },
+
+    /// Look at what could not be normalised, and replay it once the cause is mended.
+    #[command(after_help = "Examples:
+  trailhouse quarantine list --config trailhouse.toml --since 24h
+  trailhouse quarantine show audit.shop 0 4711 --config trailhouse.toml
+  trailhouse quarantine replay --config trailhouse.toml --dry-run")]
+    Quarantine {
+        /// Settings file.
+        #[arg(long, short, global = true)]
+        config: Option<PathBuf>,
+        #[command(subcommand)]
+        command: QuarantineCommand,
     },
 
     /// Check the configuration and every mapping file; every problem with its line. Exit code 78.

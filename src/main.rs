@@ -20,15 +20,15 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser as _;
 use trailhouse::app::output::{output, reader_left, say, tell};
-use trailhouse::app::{Service, ingest, mappings, produce};
+use trailhouse::app::{Service, ingest, mappings, produce, quarantine, replay};
 use trailhouse::config::{Config, Loaded};
 use trailhouse::demo::{self, DemoOptions};
 use trailhouse::pipeline::fault;
 use trailhouse::problem::Problem;
 use trailhouse::telemetry;
-use trailhouse::warehouse::{Warehouse, migrate};
+use trailhouse::warehouse::{Wanted, Warehouse, migrate};
 
-use crate::arguments::{Arguments, Command, MappingsCommand, MigrateCommand};
+use crate::arguments::{Arguments, Command, MappingsCommand, MigrateCommand, QuarantineCommand};
 
 /// `EX_CONFIG` of sysexits.h.
 const MISCONFIGURED: u8 = 78;
@@ -179,6 +179,38 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                         Ok(exit(bad == 0))
                     }
                 }
+            })
+            .await
+        }
+        Command::Quarantine { config, command } => {
+            with(config.as_deref(), async |loaded| {
+                let mut out = output();
+                match command {
+                    QuarantineCommand::List(args) => {
+                        let (topic, reason, mapping) = (args.topic, args.reason, args.mapping);
+                        let (since, limit) = (args.since, args.limit);
+                        let wanted = Wanted { topic, reason, mapping, since, limit };
+                        quarantine::list(&loaded, &wanted, args.output, &mut out).await?;
+                    }
+                    QuarantineCommand::Show(args) => {
+                        let (topic, partition) = (args.topic, args.partition);
+                        let (offset, index) = (args.offset, args.index);
+                        let which = quarantine::Which { topic, partition, offset, index };
+                        match args.raw {
+                            true => quarantine::raw(&loaded, &which, &mut out).await?,
+                            false => {
+                                quarantine::show(&loaded, &which, args.output, &mut out).await?
+                            }
+                        }
+                    }
+                    QuarantineCommand::Replay(args) => {
+                        let (topic, reason, dry_run) = (args.topic, args.reason, args.dry_run);
+                        let selection = replay::Selection { topic, reason, dry_run };
+                        let outcomes = replay::run(&loaded, &selection).await?;
+                        replay::report(&outcomes, dry_run, &mut out)?;
+                    }
+                }
+                Ok(ExitCode::SUCCESS)
             })
             .await
         }

@@ -15,6 +15,8 @@ pub mod ingest;
 pub mod mappings;
 pub mod output;
 pub mod produce;
+pub mod quarantine;
+pub mod replay;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

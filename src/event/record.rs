@@ -15,6 +15,9 @@ use std::sync::Arc;
 
 use super::Micros;
 
+/// What the topic of a replay's lane begins with; the topic it replays follows.
+pub const REPLAY: &str = "@replay/";
+
 /// One record, before anybody has looked inside.
 #[derive(Debug, Clone, Copy)]
 pub struct RawRecord<'a> {
@@ -33,7 +36,7 @@ pub struct RawRecord<'a> {
 /// A topic's partition.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PartitionId {
-    /// The topic, or `@file/NAME` for a backfill.
+    /// The topic; `@file/NAME` for a backfill, `@replay/TOPIC` for a replay.
     pub topic: Arc<str>,
     /// The partition within it.
     pub partition: i32,
@@ -59,6 +62,22 @@ pub struct LogId {
 }
 
 impl LogId {
+    /// The lane that a topic's quarantined rows are replayed on; a lane's own on the lane itself.
+    pub fn of_replay(cluster: &str, topic: &str) -> LogId {
+        let topic = topic.strip_prefix(REPLAY).unwrap_or(topic);
+        LogId {
+            cluster: cluster.into(),
+            topic: format!("{REPLAY}{topic}").into(),
+            incarnation: "".into(),
+            partition: 0,
+        }
+    }
+
+    /// The topic whose records it holds: of a replay's lane, the one that is replayed.
+    pub fn replayed_topic(&self) -> &str {
+        self.topic.strip_prefix(REPLAY).unwrap_or(&self.topic)
+    }
+
     /// Place of one row of one record.
     pub fn position(&self, offset: i64, index: u32) -> Position<'_> {
         Position {

@@ -1,4 +1,4 @@
-//! Where records come from: Kafka, or a file for a backfill.
+//! Where records come from: Kafka, a file for a backfill, or the quarantine for a replay.
 //!
 //! In: a place to consume. Out: records handed to an [`Intake`], partition by partition, in the
 //! order of their offsets; back travel only commits, releases and where to read on.
@@ -15,6 +15,7 @@ mod config;
 pub mod file;
 pub mod kafka;
 mod native;
+pub mod replay;
 mod wake;
 
 use std::sync::Arc;

@@ -40,6 +40,8 @@ pub enum Table {
     Batches,
     /// What was lost before it could be read.
     Gaps,
+    /// Which quarantined row is replayed where.
+    Replays,
 }
 
 impl Table {
@@ -50,6 +52,7 @@ impl Table {
             Table::Quarantine => "quarantine",
             Table::Batches => "batches",
             Table::Gaps => "gaps",
+            Table::Replays => "replays",
         }
     }
 }
@@ -80,6 +83,7 @@ impl Token {
             Table::Quarantine => "/q",
             Table::Batches => "/b",
             Table::Gaps => "/g",
+            Table::Replays => "/p",
         };
         format!("{}{suffix}", self.batch)
     }

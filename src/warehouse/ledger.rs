@@ -119,7 +119,7 @@ pub struct GapRow {
 }
 
 /// Rows of one log, as a condition with four `?`.
-const IS_LOG: &str =
+pub(super) const IS_LOG: &str =
     "kafka_cluster = ? AND kafka_topic = ? AND kafka_incarnation = ? AND kafka_partition = ?";
 
 impl Warehouse {
@@ -205,15 +205,21 @@ impl Warehouse {
 
     /// Add a row to `batches`; a repeat under the same token changes nothing.
     pub async fn add_batch(&self, token: &Token, row: &BatchRow) -> Result<(), InsertError> {
-        self.add(Table::Batches, token, row).await
+        self.add(Table::Batches, token, std::slice::from_ref(row)).await
     }
 
     /// Add a row to `gaps`; a repeat under the same token changes nothing.
     pub async fn add_gap(&self, token: &Token, row: &GapRow) -> Result<(), InsertError> {
-        self.add(Table::Gaps, token, row).await
+        self.add(Table::Gaps, token, std::slice::from_ref(row)).await
     }
 
-    async fn add<R>(&self, table: Table, token: &Token, row: &R) -> Result<(), InsertError>
+    /// Add a few rows as one block under a token; a repeat changes nothing.
+    pub(super) async fn add<R>(
+        &self,
+        table: Table,
+        token: &Token,
+        rows: &[R],
+    ) -> Result<(), InsertError>
     where
         R: clickhouse::RowOwned + clickhouse::RowWrite,
     {
@@ -226,21 +232,25 @@ impl Warehouse {
             .with_setting("query_id", token.query_id(table))
             .with_setting("insert_deduplication_token", token.deduplication(table))
             .with_setting("insert_deduplicate", "1")
+            .with_setting("max_insert_threads", "1")
+            .with_setting("input_format_parallel_parsing", "0")
             .with_setting("async_insert", "0");
-        insert.write(row).await?;
+        for row in rows {
+            insert.write(row).await?;
+        }
         Ok(insert.end().await?)
     }
 
-    async fn of_log(&self, sql: &str, log: &LogId) -> Result<Query, Error> {
+    pub(super) async fn of_log(&self, sql: &str, log: &LogId) -> Result<Query, Error> {
         Ok(bind(self.reader().await?.query(sql), log))
     }
 }
 
 /// A connection that says nothing must not hold a partition for ever.
-async fn soon<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+pub(super) async fn soon<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
     tokio::time::timeout(READ_TIMEOUT, answer).await.unwrap_or(Err(Error::TimedOut))
 }
 
-fn bind(query: Query, log: &LogId) -> Query {
+pub(super) fn bind(query: Query, log: &LogId) -> Query {
     query.bind(&*log.cluster).bind(&*log.topic).bind(&*log.incarnation).bind(log.partition)
 }

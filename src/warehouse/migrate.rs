@@ -73,6 +73,16 @@ pub const ALL: &[Migration] = &[
         name: "gaps",
         sql: include_str!("../../deploy/clickhouse/0004_gaps.sql"),
     },
+    Migration {
+        version: 5,
+        name: "replays",
+        sql: include_str!("../../deploy/clickhouse/0005_replays.sql"),
+    },
+    Migration {
+        version: 6,
+        name: "resolutions",
+        sql: include_str!("../../deploy/clickhouse/0006_resolutions.sql"),
+    },
 ];
 
 impl Migration {

@@ -19,6 +19,8 @@ mod insert;
 mod ledger;
 pub mod migrate;
 pub mod outcome;
+mod quarantine;
+mod replay;
 mod row;
 mod select;
 mod tally;
@@ -36,6 +38,8 @@ pub(crate) use error::error_code;
 pub use insert::{Table, Token};
 pub use ledger::{BatchRow, GapKind, GapRow, Reach, Summary};
 pub use outcome::InsertError;
+pub use quarantine::{Origin, Quarantined, Resolution, Wanted};
+pub use replay::{Candidate, Unplanned};
 pub use tally::Tally;
 
 /// How long ClickHouse may work on one read, and how long we wait for it.

@@ -16,6 +16,7 @@ mod fitness;
 mod harness;
 mod house;
 mod pipeline;
+mod quarantine;
 mod reading;
 #[path = "../reference/mod.rs"]
 mod reference;
