@@ -103,7 +103,7 @@ impl Source for ReplaySource {
             intake.take(&partition, &row.record());
         }
         self.state = State::Ended;
-        intake.reached_end(&partition);
+        intake.reached_end(&partition, i64::MAX);
         intake.ended();
         Ok(())
     }
@@ -155,7 +155,7 @@ mod tests {
         fn take(&mut self, _: &PartitionId, record: &RawRecord<'_>) {
             self.taken.push((record.offset, record.payload.to_vec()));
         }
-        fn reached_end(&mut self, _: &PartitionId) {}
+        fn reached_end(&mut self, _: &PartitionId, _: i64) {}
         fn broken(&mut self, _: &PartitionId, _: &str) {}
         fn ended(&mut self) {
             self.has_ended = true;

@@ -129,7 +129,7 @@ impl Warehouse {
         let asked = async {
             let planned: Option<i64> = soon(self.of_log(&sql, lane).await?.fetch_one()).await?;
             // Beyond every row, too, should plans have been deleted.
-            Ok(planned.max(self.reach(lane).await?.highest).map_or(0, |last| last + 1))
+            Ok(planned.max(self.reach(lane, false).await?.highest).map_or(0, |last| last + 1))
         };
         asked.await.map_err(|error| self.explain(error))
     }

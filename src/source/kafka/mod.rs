@@ -11,7 +11,7 @@
 //! - The rebalance callback only notes what happened. Assigning, unassigning and committing follow
 //!   on the polling thread, outside the callback: waiting in it would stall every lane.
 //! - A commit is asked for only while its partition is our own, and its topic's id was what it
-//!   should be at most [`ID_AGE`] ago: the coordinator checks member and generation, no more.
+//!   should be at most five seconds ago: the coordinator checks member and generation, no more.
 //! - A revoked partition stays assigned until its lane is released.
 //!
 //! Deliberately unknown here: batches, and when an offset may be committed.
