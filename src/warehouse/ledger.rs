@@ -119,7 +119,7 @@ pub struct GapRow {
 }
 
 /// Rows of one log, as a condition with four `?`.
-const IS_LOG: &str =
+pub(super) const IS_LOG: &str =
     "kafka_cluster = ? AND kafka_topic = ? AND kafka_incarnation = ? AND kafka_partition = ?";
 
 impl Warehouse {
@@ -223,7 +223,7 @@ impl Warehouse {
         Ok(insert.end().await?)
     }
 
-    async fn of_log(&self, sql: &str, log: &LogId) -> Result<Query, Error> {
+    pub(super) async fn of_log(&self, sql: &str, log: &LogId) -> Result<Query, Error> {
         Ok(bind(self.reader().await?.query(sql), log))
     }
 }
@@ -233,6 +233,6 @@ async fn soon<T>(answer: impl Future<Output = Result<T, Error>>) -> Result<T, Er
     tokio::time::timeout(READ_TIMEOUT, answer).await.unwrap_or(Err(Error::TimedOut))
 }
 
-fn bind(query: Query, log: &LogId) -> Query {
+pub(super) fn bind(query: Query, log: &LogId) -> Query {
     query.bind(&*log.cluster).bind(&*log.topic).bind(&*log.incarnation).bind(log.partition)
 }

@@ -11,6 +11,7 @@
 //!
 //! Deliberately unknown here: Kafka, HTTP routes, how an event is made.
 
+mod account;
 pub mod block;
 mod config;
 mod error;
@@ -21,6 +22,7 @@ pub mod outcome;
 mod row;
 mod select;
 mod tally;
+mod trace;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,6 +31,7 @@ use std::time::Duration;
 use clickhouse::{Client, Compression};
 use tokio::sync::OnceCell;
 
+pub use account::{BatchLine, GapLine, Incarnation, Stretch};
 pub use config::ClickHouseConfig;
 pub use error::ServerError;
 pub(crate) use error::error_code;
@@ -36,6 +39,7 @@ pub use insert::{Table, Token};
 pub use ledger::{BatchRow, GapKind, GapRow, Reach, Summary};
 pub use outcome::InsertError;
 pub use tally::Tally;
+pub use trace::{BatchTrace, EventTrace, QuarantineTrace};
 
 /// How long ClickHouse may work on one read, and how long we wait for it.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(30);

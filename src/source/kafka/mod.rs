@@ -18,6 +18,7 @@
 
 mod assign;
 mod client;
+mod ends;
 mod lane;
 mod rebalance;
 
@@ -37,6 +38,8 @@ use self::lane::{Lane, hand_over};
 use super::{Answer, Commit, Intake, KafkaConfig, Source, SourceError, Waker, native};
 use crate::event::PartitionId;
 use crate::telemetry::Health;
+
+pub use ends::{LogEnds, log_ends};
 
 /// How long a topic's id is believed.
 const ID_AGE: Duration = Duration::from_secs(5);
