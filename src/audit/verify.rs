@@ -12,18 +12,24 @@
 //!
 //! Deliberately unknown here: who is shown the progress.
 
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable as _};
+
 use super::ranges::Ranges;
 use super::report::{Finding, Gap, PartitionReport, Report};
 use super::sweep::{Chunk, Sweep};
 use crate::event::{LogId, OffsetRange};
 use crate::query::ReadError;
 use crate::source::kafka::LogEnds;
-use crate::warehouse::{BatchLine, GapLine, Warehouse};
+use crate::warehouse::{BatchLine, GapLine, Incarnation, Warehouse};
 
+/// ClickHouse takes some 150 bytes of memory an offset, and this program as much at worst, where no
+/// two neighbours have as many rows.
 const CHUNK_OFFSETS: i64 = 1 << 20;
 
 /// Fewer offsets are asked for at a time where records fan out.
-const CHUNK_ROWS: u64 = 4 << 20;
+const CHUNK_ROWS: u64 = 2 << 20;
 
 const ALL: OffsetRange = OffsetRange { first: 0, last: i64::MAX - 1 };
 
@@ -74,10 +80,7 @@ pub async fn verify(
     Ok(report)
 }
 
-async fn others(
-    warehouse: &Warehouse,
-    logs: &[LogEnds],
-) -> Result<Vec<crate::warehouse::Incarnation>, ReadError> {
+async fn others(warehouse: &Warehouse, logs: &[LogEnds]) -> Result<Vec<Incarnation>, ReadError> {
     let Some(first) = logs.first() else { return Ok(Vec::new()) };
     let mut topics: Vec<&str> = logs.iter().map(|ends| &*ends.log.topic).collect();
     topics.dedup();
@@ -126,7 +129,10 @@ async fn partition(
     let mut sweep = Sweep::new(due, gap_ranges);
     let mut next = range.first;
     while next <= range.last {
-        let chunk = chunk(warehouse, &ends.log, next, range.last, due).await?;
+        let chunk = (|| chunk(warehouse, &ends.log, next, range.last, due))
+            .retry(patience())
+            .when(passes)
+            .await?;
         let sound = sweep.take(&chunk);
         if scope.digests {
             for line in sound {
@@ -195,10 +201,22 @@ async fn compare_digest(
     sweep: &mut Sweep,
 ) -> Result<(), ReadError> {
     let BatchLine { first, last, event_rows, quarantined_rows, digest } = *line;
-    let found = warehouse.digest(log, OffsetRange { first, last }).await?;
+    let found = (|| warehouse.digest(log, OffsetRange { first, last }))
+        .retry(patience())
+        .when(passes)
+        .await?;
     if found != digest {
         let rows = event_rows + quarantined_rows;
         sweep.findings.altered.add(Finding { first, last, records: 0, rows });
     }
     Ok(())
+}
+
+/// A pass of minutes must not end for one answer that did not come: four more tries, over 15 s.
+fn patience() -> ExponentialBuilder {
+    ExponentialBuilder::new().with_min_delay(Duration::from_secs(1)).with_max_times(4)
+}
+
+fn passes(error: &ReadError) -> bool {
+    matches!(error, ReadError::Unavailable(_))
 }
