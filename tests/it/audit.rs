@@ -284,4 +284,10 @@ async fn the_commands_answer_in_text_or_json_and_with_their_exit_codes() {
         let (found, _, told) = run(arguments);
         assert!(found == code && told.contains(words), "{arguments:?}: {found}: {told}");
     }
+
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace(&kafka.brokers, "127.0.0.1:1")).unwrap();
+    let (code, _, told) = run(&["verify"]);
+    assert!(code == 1 && told.lines().count() == 1 && told.contains("127.0.0.1:1: "), "{told}");
+    assert!(told.contains("Connection refused"), "{told}");
 }
