@@ -11,7 +11,7 @@ mod quarantine;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use trailhouse::app::Role;
 use trailhouse::demo::BrokerMode;
 use trailhouse::event::PartitionId;
@@ -135,6 +135,38 @@ Waits for a ClickHouse and a Kafka that do not answer yet; /readyz names them.")
         command: QuarantineCommand,
     },
 
+    /// Hold what is stored against Kafka's offsets: what is lost, what is there twice, and where.
+    #[command(after_help = "Examples:
+  trailhouse verify --config trailhouse.toml
+  trailhouse verify --config trailhouse.toml --topic audit.cockpit --digests
+  trailhouse verify --topic audit.cockpit --partition 3 --from 1000000 --to 1999999
+  trailhouse verify --config trailhouse.toml --output json
+
+Workers may go on meanwhile. Exit code 1 where anything is lost, duplicated, accounted for by no
+batch, or altered.")]
+    Verify(VerifyArguments),
+
+    /// Where one record ended: its rows, why it was quarantined, by which rule it was skipped.
+    #[command(after_help = "Examples:
+  trailhouse receipt audit.cockpit 3 1000017 --config trailhouse.toml
+  trailhouse receipt audit.cockpit 3 1000017 --output json
+
+Exit code 1 for a record that is lost or that nobody knows of.")]
+    Receipt {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: i32,
+        /// The record's offset.
+        offset: i64,
+        /// Settings file.
+        #[arg(long, short)]
+        config: Option<PathBuf>,
+        /// For people, or for programs.
+        #[arg(long, value_enum, default_value_t)]
+        output: OutputFormat,
+    },
+
     /// Check the configuration and every mapping file; every problem with its line. Exit code 78.
     #[command(after_help = "Example:
   trailhouse check --config trailhouse.toml")]
@@ -205,6 +237,41 @@ pub struct ProduceArguments {
     /// Bootstrap servers.
     #[arg(long, default_value = "127.0.0.1:9092", env = "TRAILHOUSE__KAFKA__BROKERS")]
     pub brokers: String,
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArguments {
+    /// Settings file.
+    #[arg(long, short)]
+    pub config: Option<PathBuf>,
+    /// This topic alone; without it those of the configuration.
+    #[arg(long)]
+    pub topic: Option<String>,
+    /// This partition of it alone.
+    #[arg(long, requires = "topic")]
+    pub partition: Option<i32>,
+    /// From this offset on, or the first of the batch that holds it.
+    #[arg(long, requires = "partition", value_name = "OFFSET")]
+    pub from: Option<i64>,
+    /// Up to this offset, or the last of the batch that holds it.
+    #[arg(long, requires = "partition", value_name = "OFFSET")]
+    pub to: Option<i64>,
+    /// Read every stored byte, too, and compare each batch's digest: finds altered rows.
+    #[arg(long)]
+    pub digests: bool,
+    /// For people, or for programs.
+    #[arg(long, value_enum, default_value_t)]
+    pub output: OutputFormat,
+}
+
+/// How an answer is printed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
 }
 
 #[derive(Debug, Subcommand)]

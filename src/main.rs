@@ -9,6 +9,7 @@
 
 mod arguments;
 
+use std::fmt::Display;
 use std::fs::File;
 use std::future::Future;
 use std::io::{BufReader, Write as _};
@@ -19,8 +20,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use serde::Serialize;
 use trailhouse::app::output::{output, reader_left, say, tell};
-use trailhouse::app::{Service, ingest, mappings, produce, quarantine, replay};
+use trailhouse::app::{Service, audit, ingest, mappings, produce, quarantine, replay};
+use trailhouse::audit::Scope;
 use trailhouse::config::{Config, Loaded};
 use trailhouse::demo::{self, DemoOptions};
 use trailhouse::pipeline::fault;
@@ -28,7 +31,9 @@ use trailhouse::problem::Problem;
 use trailhouse::telemetry;
 use trailhouse::warehouse::{Wanted, Warehouse, migrate};
 
-use crate::arguments::{Arguments, Command, MappingsCommand, MigrateCommand, QuarantineCommand};
+use crate::arguments::{
+    Arguments, Command, MappingsCommand, MigrateCommand, OutputFormat, QuarantineCommand,
+};
 
 /// `EX_CONFIG` of sysexits.h.
 const MISCONFIGURED: u8 = 78;
@@ -160,6 +165,24 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             })
             .await
         }
+        Command::Verify(args) => {
+            with(args.config.as_deref(), async |loaded| {
+                let scope = Scope { from: args.from, to: args.to, digests: args.digests };
+                let topic = args.topic.as_deref();
+                let report = audit::verify(&loaded, topic, args.partition, scope).await?;
+                print(&report, args.output)?;
+                Ok(exit(report.good))
+            })
+            .await
+        }
+        Command::Receipt { topic, partition, offset, config, output } => {
+            with(config.as_deref(), async |loaded| {
+                let receipt = audit::receipt(&loaded, &topic, partition, offset).await?;
+                print(&receipt, output)?;
+                Ok(exit(receipt.is_good()))
+            })
+            .await
+        }
         Command::Mappings { config, command } => {
             with(config.as_deref(), async |loaded| {
                 let mut out = output();
@@ -248,6 +271,15 @@ fn report(problems: &[Problem]) {
         tell(problem);
     }
     tell(format_args!("trailhouse: {} problem(s) in the configuration", problems.len()));
+}
+
+fn print(answer: &(impl Display + Serialize), format: OutputFormat) -> anyhow::Result<()> {
+    let mut out = output();
+    match format {
+        OutputFormat::Text => writeln!(out, "{answer}")?,
+        OutputFormat::Json => writeln!(out, "{}", serde_json::to_string_pretty(answer)?)?,
+    }
+    Ok(())
 }
 
 fn records(count: u64) -> String {

@@ -11,6 +11,7 @@
 //!
 //! Deliberately unknown here: arguments, signals, exit codes.
 
+pub mod audit;
 pub mod ingest;
 pub mod mappings;
 pub mod output;

@@ -11,6 +11,7 @@
 //!
 //! Deliberately unknown here: Kafka, HTTP routes, how an event is made.
 
+mod account;
 pub mod block;
 mod config;
 mod error;
@@ -24,6 +25,7 @@ mod replay;
 mod row;
 mod select;
 mod tally;
+mod trace;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,6 +34,7 @@ use std::time::Duration;
 use clickhouse::{Client, Compression};
 use tokio::sync::OnceCell;
 
+pub use account::{BatchLine, GapLine, Incarnation, Stretch};
 pub use config::ClickHouseConfig;
 pub use error::ServerError;
 pub(crate) use error::error_code;
@@ -41,6 +44,7 @@ pub use outcome::InsertError;
 pub use quarantine::{Origin, Quarantined, Resolution, Wanted};
 pub use replay::{Candidate, Unplanned};
 pub use tally::Tally;
+pub use trace::{BatchTrace, EventTrace, QuarantineTrace};
 
 /// How long ClickHouse may work on one read, and how long we wait for it.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(30);

@@ -313,7 +313,7 @@ impl From<Uuid> for Value {
 }
 
 impl Warehouse {
-    async fn in_time<T>(
+    pub(super) async fn in_time<T>(
         &self,
         work: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, ReadError> {

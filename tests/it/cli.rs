@@ -25,9 +25,18 @@ fn text_of(output: &Output) -> String {
 
 #[test]
 fn every_subcommand_has_help_with_an_example() {
-    for command in
-        ["demo", "serve", "produce", "ingest", "migrate", "mappings", "quarantine", "check"]
-    {
+    for command in [
+        "demo",
+        "serve",
+        "produce",
+        "ingest",
+        "migrate",
+        "mappings",
+        "quarantine",
+        "check",
+        "verify",
+        "receipt",
+    ] {
         let output = trailhouse(&[command, "--help"]);
         assert!(output.status.success(), "{command}");
         let help = text(&output.stdout);

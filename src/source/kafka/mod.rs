@@ -18,6 +18,7 @@
 
 mod assign;
 mod client;
+mod ends;
 mod lane;
 mod rebalance;
 
@@ -37,6 +38,8 @@ use self::rebalance::LOOK_AGAIN;
 use super::{Answer, Commit, Intake, KafkaConfig, Source, SourceError, Waker, native};
 use crate::event::PartitionId;
 use crate::telemetry::Health;
+
+pub use ends::{LogEnds, log_ends};
 
 /// How long reading from elsewhere may take to begin: the polling thread waits for it.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(2);

@@ -1,0 +1,116 @@
+//! Where logs begin and end, asked without joining the group.
+//!
+//! In: [`KafkaConfig`], topics. Out: a [`LogEnds`] of every partition.
+//!
+//! # Invariants
+//! - Nothing is subscribed to, assigned or committed: workers do not notice.
+//!
+//! Deliberately unknown here: what is stored.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
+
+use super::super::{KafkaConfig, SourceError, native};
+use super::assign::REQUEST_TIMEOUT;
+use super::client::client_config;
+use crate::event::LogId;
+
+/// A partition's log, and what of it Kafka holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogEnds {
+    /// Which log.
+    pub log: LogId,
+    /// The first offset it still holds.
+    pub start: i64,
+    /// One past its last offset.
+    pub end: i64,
+}
+
+/// The ends of every partition of some topics. Blocks.
+pub fn log_ends(config: &KafkaConfig, topics: &[&str]) -> Result<Vec<LogEnds>, SourceError> {
+    let consumer: BaseConsumer<Quiet> = client_config(config)
+        .create_with_context(Quiet::default())
+        .map_err(|error| SourceError::Fatal(format!("kafka: {error}")))?;
+    let failed = |what: &str, cause: String| SourceError::Unavailable {
+        what: format!("kafka at {}: {what}", config.brokers),
+        cause: heard(&consumer).unwrap_or(cause),
+    };
+    let cluster: Arc<str> = match config.cluster.as_str() {
+        "" => consumer
+            .client()
+            .fetch_cluster_id(REQUEST_TIMEOUT)
+            .ok_or_else(|| failed("asking for the cluster's id", "no answer".into()))?
+            .into(),
+        name => name.into(),
+    };
+    let ids = match config.topic_ids {
+        true => native::topic_ids(&consumer, topics, REQUEST_TIMEOUT)
+            .map_err(|cause| failed("reading topic ids", cause))?,
+        false => native::TopicIds::new(),
+    };
+    let mut found = Vec::new();
+    for topic in topics {
+        let id = ids.get(*topic).cloned().unwrap_or_else(|| Ok(String::new()));
+        let id = id.map_err(|cause| failed(&format!("reading the id of {topic}"), cause))?;
+        let metadata = consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT).map_err(|error| {
+            failed(&format!("listing the partitions of {topic}"), error.to_string())
+        })?;
+        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        let mut partitions: Vec<i32> = partitions.map(|partition| partition.id()).collect();
+        partitions.sort_unstable();
+        for partition in partitions {
+            let (start, end) =
+                consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT).map_err(|error| {
+                    failed(&format!("reading the ends of {topic}/{partition}"), error.to_string())
+                })?;
+            let log = LogId {
+                cluster: Arc::clone(&cluster),
+                topic: (*topic).into(),
+                incarnation: id.as_str().into(),
+                partition,
+            };
+            found.push(LogEnds { log, start, end });
+        }
+    }
+    Ok(found)
+}
+
+/// Why nobody answers, as librdkafka knows it once it is polled.
+fn heard(consumer: &BaseConsumer<Quiet>) -> Option<String> {
+    for _ in 0..100 {
+        let _ = consumer.poll(Duration::ZERO);
+        let heard = consumer.context().heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard.is_some() {
+            return heard.clone();
+        }
+    }
+    None
+}
+
+/// Tells nobody but the log, at its lowest: the answer has the cause.
+#[derive(Default)]
+struct Quiet {
+    heard: Mutex<Option<String>>,
+}
+
+impl ClientContext for Quiet {
+    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
+        tracing::debug!(facility, "{message}");
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, "kafka: {reason}");
+        // It comes after the reason, and says less.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
+    }
+}
+
+impl ConsumerContext for Quiet {}

@@ -1,0 +1,110 @@
+//! What is stored of one record: the questions that a receipt asks.
+//!
+//! In: a [`LogId`], an offset. Out: its rows in `events` and `quarantine`, and the batches over it.
+//!
+//! # Invariants
+//! - Rows come in the order of their index; a repeated row comes as often as it is there.
+//!
+//! Deliberately unknown here: what follows from an answer.
+
+use clickhouse::Row;
+use serde::Deserialize;
+use uuid::Uuid;
+
+use super::Warehouse;
+use super::ledger::IS_LOG;
+use crate::event::{LogId, Micros};
+use crate::query::ReadError;
+
+/// A row of `events`, in short.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+pub struct EventTrace {
+    /// Place inside a record that fans out.
+    pub index: u32,
+    /// Its id.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub id: Uuid,
+    /// Whose log it is.
+    pub tenant: String,
+    /// The mapping that made it.
+    pub schema: String,
+    /// What was done.
+    pub action: String,
+    /// When it happened.
+    pub occurred_at: Micros,
+    /// When ClickHouse took it, microseconds since the Unix epoch.
+    pub ingested_at: Micros,
+}
+
+/// A row of `quarantine`, in short.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+pub struct QuarantineTrace {
+    /// Place inside a record that fans out.
+    pub index: u32,
+    /// Whose log it would have been.
+    pub tenant: String,
+    /// Stable code of the class of fault.
+    pub reason: String,
+    /// The thing, the place and what would mend it.
+    pub sentence: String,
+    /// When ClickHouse took it, microseconds since the Unix epoch.
+    pub ingested_at: Micros,
+}
+
+/// A batch over an offset.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+pub struct BatchTrace {
+    /// First offset, included.
+    pub first: i64,
+    /// Last offset, included.
+    pub last: i64,
+    /// Its token.
+    pub token: String,
+    /// When ClickHouse took its row, microseconds since the Unix epoch.
+    pub ingested_at: Micros,
+    /// What a rule left out at the offset: rule, index.
+    pub skipped: Vec<(String, u32)>,
+    /// Whether the offset held no record.
+    pub empty: bool,
+}
+
+impl Warehouse {
+    /// The rows of a record in `events`.
+    pub async fn events_at(&self, log: &LogId, offset: i64) -> Result<Vec<EventTrace>, ReadError> {
+        let sql = format!(
+            "SELECT kafka_index AS index, id, tenant, schema, action, occurred_at,
+                    toUnixTimestamp64Milli(t.ingested_at) * 1000 AS ingested_at
+             FROM events AS t WHERE {IS_LOG} AND kafka_offset = ? ORDER BY kafka_index"
+        );
+        self.in_time(async { self.of_log(&sql, log).await?.bind(offset).fetch_all().await }).await
+    }
+
+    /// The rows of a record in `quarantine`.
+    pub async fn quarantine_at(
+        &self,
+        log: &LogId,
+        offset: i64,
+    ) -> Result<Vec<QuarantineTrace>, ReadError> {
+        let sql = format!(
+            "SELECT kafka_index AS index, tenant, reason, sentence, toUnixTimestamp64Milli(t.ingested_at) * 1000 AS ingested_at
+             FROM quarantine AS t WHERE {IS_LOG} AND kafka_offset = ? ORDER BY kafka_index"
+        );
+        self.in_time(async { self.of_log(&sql, log).await?.bind(offset).fetch_all().await }).await
+    }
+
+    /// The batches over an offset, the first that was stored before the others.
+    pub async fn batches_at(&self, log: &LogId, offset: i64) -> Result<Vec<BatchTrace>, ReadError> {
+        let sql = format!(
+            "SELECT first_offset AS first, last_offset AS last, token, toUnixTimestamp64Milli(t.ingested_at) * 1000 AS ingested_at,
+                    arrayMap(s -> (s.1, s.3), arrayFilter(s -> s.2 = ?, t.skipped)) AS skipped,
+                    toBool(arrayExists(e -> ? BETWEEN e.1 AND e.2, empty_ranges)) AS empty
+             FROM batches AS t WHERE {IS_LOG} AND first_offset <= ? AND last_offset >= ?
+             ORDER BY ingested_at, first_offset"
+        );
+        self.in_time(async {
+            let query = self.reader().await?.query(&sql).bind(offset).bind(offset);
+            super::ledger::bind(query, log).bind(offset).bind(offset).fetch_all().await
+        })
+        .await
+    }
+}
