@@ -184,12 +184,13 @@ impl Warehouse {
                 table.name()
             )
         };
+        // In hex, for a FixedString that becomes a String loses the zero bytes at its end.
         let sql = format!(
             "SELECT countIf(place = 'events') AS event_rows,
                     countIf(place = 'quarantine') AS quarantined_rows,
                     arraySort(groupUniqArrayIf((mapping, version), place = 'events')) AS mapping_versions,
-                    SHA256(arrayStringConcat(arrayMap(row -> row.3,
-                        arraySort(groupArray((kafka_offset, kafka_index, toString(digest))))))) AS digest,
+                    SHA256(unhex(arrayStringConcat(arrayMap(row -> row.3,
+                        arraySort(groupArray((kafka_offset, kafka_index, hex(digest)))))))) AS digest,
                     assumeNotNull((SELECT count() FROM batches
                      WHERE {IS_LOG} AND first_offset = ? AND last_offset = ?)) AS batches
              FROM ({} UNION ALL {})",
