@@ -77,6 +77,15 @@ pub struct Rows {
 }
 
 impl Rows {
+    /// So many were counted as events that ClickHouse refuses.
+    pub fn refuse(&mut self, rows: u64) {
+        // One that is made again is counted when it is sent, refused rows as what they are.
+        if self.events >= rows {
+            self.events -= rows;
+            *self.quarantined.entry(Reason::Refused.code()).or_insert(0) += rows;
+        }
+    }
+
     /// Those of a batch as well.
     pub fn add(&mut self, columns: &Columns) {
         self.events += columns.event_rows;

@@ -130,11 +130,13 @@ impl Settler {
             (look_first, outcome) = (true, "read_back");
             self.metrics.insert_retries.inc();
             self.health.fails(&part, error.to_string());
-            if let InsertError::Poison(why) = &error
-                && self.find_refused(&job, why, &mut refused).await?
-            {
-                // Nothing to wait for: it is another block now.
-                continue;
+            if let InsertError::Poison(why) = &error {
+                let found = self.find_refused(&job, why, &mut refused).await?;
+                if found > 0 {
+                    // Nothing to wait for: it is another block now.
+                    rows.refuse(found);
+                    continue;
+                }
             }
             let delay = delays.next().unwrap_or(LONGEST_DELAY);
             let (token, delay_ms) = (job.token(), delay.as_millis() as u64);
@@ -214,24 +216,24 @@ impl Settler {
         job.columns(Known { stored, refused: refused.clone(), within: None }).await
     }
 
-    /// Whether rows were found that ClickHouse refuses.
+    /// How many rows were found that ClickHouse refuses.
     async fn find_refused(
         &self,
         job: &Arc<Job>,
         why: &str,
         refused: &mut BTreeMap<Place, String>,
-    ) -> Result<bool, SettleError> {
+    ) -> Result<u64, SettleError> {
         let _permit = self.permits.acquire().await;
         let known = refused.len();
         match poison::find(&self.warehouse, job, refused).await {
-            Ok(()) if refused.len() > known => return Ok(true),
+            Ok(()) if refused.len() > known => return Ok((refused.len() - known) as u64),
             Ok(()) => tracing::error!(token = %job.token(), why, "no row alone is refused"),
             Err(Trouble::Insert(error)) => {
                 tracing::warn!(token = %job.token(), %error, "looking for the refused row");
             }
             Err(Trouble::Defect(defect)) => return Err(defect),
         }
-        Ok(false)
+        Ok(0)
     }
 
     async fn send(&self, token: &Token, columns: &mut Columns) -> Result<(), Trouble> {

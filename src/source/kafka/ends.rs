@@ -56,14 +56,16 @@ pub fn log_ends(config: &KafkaConfig, topics: &[&str]) -> Result<Vec<LogEnds>, S
     };
     let mut found = Vec::new();
     for topic in topics {
-        let id = ids.get(*topic).cloned().unwrap_or_else(|| Ok(String::new()));
-        let id = id.map_err(|cause| failed(&format!("reading the id of {topic}"), cause))?;
         let metadata = consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT).map_err(|error| {
             failed(&format!("listing the partitions of {topic}"), error.to_string())
         })?;
         let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
         let mut partitions: Vec<i32> = partitions.map(|partition| partition.id()).collect();
         partitions.sort_unstable();
+        // A topic that is not there has no partition, which says it better than its id's error.
+        let id = ids.get(*topic).cloned().filter(|_| !partitions.is_empty());
+        let id = id.unwrap_or_else(|| Ok(String::new()));
+        let id = id.map_err(|cause| failed(&format!("reading the id of {topic}"), cause))?;
         for partition in partitions {
             let (start, end) =
                 consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT).map_err(|error| {
