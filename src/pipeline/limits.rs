@@ -5,8 +5,8 @@
 //! # Invariants
 //! - All lanes' filling batches and batches on their way, and the columns of those being inserted,
 //!   fit `pipeline.memory_bytes`.
-//! - Inserts stay within `pipeline.inserts_per_second`, however many partitions there are: with many
-//!   quiet ones, batches wait longer.
+//! - Batches closed by age stay within `pipeline.inserts_per_second`, however many partitions there
+//!   are: with many quiet ones, they wait longer.
 //!
 //! Deliberately unknown here: records, lanes.
 
