@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::event::{Micros, OffsetRange};
 use crate::query::ReadError;
 use crate::source::kafka::LogEnds;
-use crate::warehouse::{EventTrace, QuarantineTrace, Warehouse};
+use crate::warehouse::{EventTrace, GapKind, GapLine, QuarantineTrace, Warehouse};
 
 /// Where a record ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -171,6 +171,12 @@ pub async fn receipt(
     let stored_to = known.map(|range| range.last);
     let due = stored_to.unwrap_or(-1).max(ends.start - 1);
     let begins = known.map_or(ends.start, |range| range.first.min(ends.start));
+    let is_held = (ends.start..ends.end).contains(&offset);
+    // Where a log was cut off, another record may stand by now.
+    let is_in = |gap: &GapLine| {
+        (gap.first..=gap.last).contains(&offset)
+            && !(is_held && gap.kind == GapKind::Truncated.as_str())
+    };
     let state = if !lost_indexes.is_empty() {
         State::Lost
     } else if !quarantined.is_empty() {
@@ -183,7 +189,7 @@ pub async fn receipt(
         State::Empty
     } else if !batches.is_empty() {
         State::Lost
-    } else if gaps.iter().any(|gap| (gap.first..=gap.last).contains(&offset)) {
+    } else if gaps.iter().any(is_in) {
         State::Gap
     } else if offset < begins || offset > due && offset >= ends.end {
         State::Unknown

@@ -22,7 +22,7 @@ use super::sweep::{Chunk, Sweep};
 use crate::event::{LogId, OffsetRange};
 use crate::query::ReadError;
 use crate::source::kafka::LogEnds;
-use crate::warehouse::{BatchLine, GapLine, Incarnation, Warehouse};
+use crate::warehouse::{BatchLine, GapKind, GapLine, Incarnation, Warehouse};
 
 /// ClickHouse takes some 150 bytes of memory an offset, and this program as much at worst, where no
 /// two neighbours have as many rows.
@@ -98,10 +98,9 @@ async fn window(warehouse: &Warehouse, ends: LogEnds, scope: Scope) -> Result<Wi
     let batches = warehouse.batches_around(log, ALL).await?;
     let gaps = warehouse.gaps(log).await?;
     let firsts = gaps.iter().map(|gap| gap.first).chain(batches.map(|range| range.first));
-    let lasts = gaps.iter().map(|gap| gap.last).chain(batches.map(|range| range.last));
     let mut range = OffsetRange {
         first: firsts.fold(ends.start, i64::min),
-        last: lasts.fold(ends.end - 1, i64::max),
+        last: batches.map_or(ends.end - 1, |range| range.last.max(ends.end - 1)),
     };
     if scope.from.is_some() || scope.to.is_some() {
         let first = scope.from.map_or(range.first, |from| from.max(range.first));
@@ -125,7 +124,13 @@ async fn partition(
     let Window { ends, range, stored_to, gaps } = window;
     // What Kafka no longer has, and nobody has stored, never will be.
     let due = stored_to.unwrap_or(-1).max(ends.start - 1);
-    let gap_ranges = Ranges::ascending(gaps.iter().map(|gap| (gap.first, gap.last)));
+    let held = Ranges::one(ends.start, ends.end - 1);
+    let of_kind = |cut: bool| {
+        let those = gaps.iter().filter(move |gap| (gap.kind == GapKind::Truncated.as_str()) == cut);
+        Ranges::ascending(those.map(|gap| (gap.first, gap.last)))
+    };
+    // Where a log was cut off, other records stand by now, and they are to be stored.
+    let gap_ranges = of_kind(false).or(&of_kind(true).without(&held));
     let mut sweep = Sweep::new(due, gap_ranges);
     let mut next = range.first;
     while next <= range.last {
@@ -143,7 +148,6 @@ async fn partition(
         next = chunk.range.next_offset();
     }
     sweep.findings.sort();
-    let within = |gap: &GapLine| gap.first <= range.last && gap.last >= range.first;
     let gap = |GapLine { first, last, kind, accepted }| Gap { first, last, kind, accepted };
     Ok(PartitionReport {
         cluster: ends.log.cluster.to_string(),
@@ -158,7 +162,7 @@ async fn partition(
         offsets: sweep.offsets,
         rows: sweep.rows,
         findings: sweep.findings,
-        gaps: gaps.into_iter().filter(within).map(gap).collect(),
+        gaps: gaps.into_iter().map(gap).collect(),
     })
 }
 

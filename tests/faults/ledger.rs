@@ -10,13 +10,17 @@
 //!
 //! Deliberately unknown here: which fault it was.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use trailhouse::audit::{self, Scope};
+use trailhouse::source::KafkaConfig;
+use trailhouse::source::kafka::log_ends;
 use trailhouse::warehouse::Warehouse;
 
 use crate::kafka::Kafka;
+use crate::scene::CLUSTER;
 
 /// A topic and a partition.
 pub type Lane = (String, i32);
@@ -140,11 +144,29 @@ impl Ledger {
             let lag = self.lag(records);
             assert!(account.duplicated.is_empty(), "{account}");
             if account.missing.is_empty() && lag.is_empty() {
+                self.verify(records).await;
                 return account;
             }
             assert!(Instant::now() < deadline, "{account}\nnot committed: {lag:?}");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
+    }
+
+    /// `trailhouse verify` must come to the same end, by what `batches` says.
+    async fn verify(&self, records: &BTreeMap<Lane, Ranges>) {
+        let config = KafkaConfig {
+            brokers: self.kafka.bootstrap.clone(),
+            cluster: CLUSTER.to_owned(),
+            ..KafkaConfig::default()
+        };
+        let topics: BTreeSet<String> = records.keys().map(|(topic, _)| topic.clone()).collect();
+        let ends = tokio::task::spawn_blocking(move || {
+            log_ends(&config, &topics.iter().map(String::as_str).collect::<Vec<_>>()).unwrap()
+        });
+        let scope = Scope { digests: true, ..Scope::default() };
+        let (ends, progress) = (ends.await.unwrap(), &mut |_, _| {});
+        let report = audit::verify(&self.warehouse, ends, scope, progress).await.unwrap();
+        assert!(report.good, "{report}");
     }
 
     /// What there is of these records when nothing is missing, or when patience ends. For those

@@ -197,7 +197,7 @@ async fn offsets_without_a_row_are_told_apart_by_what_batches_and_gaps_say() {
         format!(
             "INSERT INTO gaps (kafka_cluster, kafka_topic, kafka_incarnation, kafka_partition,
                 first_offset, last_offset, kind, accepted)
-             VALUES ({key}, 6, 7, 'deleted', false), ({key}, 6, 7, 'deleted', true), ({key}, 8, 8, 'recreated', true)"
+             VALUES ({key}, 6, 7, 'deleted', false), ({key}, 6, 7, 'deleted', true), ({key}, 8, 8, 'recreated', true), ({key}, 11, 20, 'truncated', true)"
         ),
     ] {
         warehouse.run(&statement).await.unwrap();
@@ -207,7 +207,7 @@ async fn offsets_without_a_row_are_told_apart_by_what_batches_and_gaps_say() {
     let offsets = partition.offsets;
     assert_eq!((offsets.skipped, offsets.empty, offsets.gap, offsets.not_yet), (2, 5, 2, 2));
     assert_eq!(partition.findings.lost.ranges, [finding(8, 8, 1, 1)], "{found}");
-    assert_eq!((partition.gaps.len(), partition.gaps[0].accepted), (1, true));
+    assert_eq!((partition.gaps.len(), partition.gaps[0].accepted, partition.to), (2, true, 11));
     assert_eq!(found.other_incarnations.len(), 1);
     assert_eq!(found.other_incarnations[0].incarnation, "as it was");
     for (offset, state) in [
@@ -217,7 +217,9 @@ async fn offsets_without_a_row_are_told_apart_by_what_batches_and_gaps_say() {
         (8, State::Lost),
         (9, State::Empty),
         (10, State::NotYet),
-        (12, State::Unknown),
+        (11, State::NotYet),
+        (20, State::Gap),
+        (21, State::Unknown),
     ] {
         let receipt = of(&loaded, &topic, offset).await;
         assert_eq!(receipt.state, state, "{receipt}");
