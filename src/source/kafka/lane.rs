@@ -23,6 +23,8 @@ use crate::event::{Headers, PartitionId, RawRecord};
 
 /// Records taken from one partition before the next has its turn.
 const TURN: usize = 2_000;
+/// How long a topic's id is believed.
+const ID_AGE: Duration = Duration::from_secs(5);
 
 /// An assigned partition.
 pub struct Lane {
@@ -62,6 +64,11 @@ impl Lane {
             broken: None,
             queue,
         })
+    }
+
+    /// Whether its topic's id was last seen too long ago to be believed.
+    pub fn id_is_old(&self, now: Instant) -> bool {
+        now.duration_since(self.id_seen) >= ID_AGE
     }
 
     /// Whether a record is this partition's.

@@ -43,9 +43,6 @@ pub use ends::{LogEnds, log_ends};
 
 /// How long reading from elsewhere may take to begin: the polling thread waits for it.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(2);
-/// How long a topic's id is believed.
-const ID_AGE: Duration = Duration::from_secs(5);
-
 /// A consumer of topics.
 pub struct KafkaSource {
     consumer: Arc<BaseConsumer<Context>>,
@@ -105,11 +102,11 @@ impl KafkaSource {
     }
 
     /// Look whether the topics of these commits are still those that were assigned.
-    fn check_ids(&mut self, commits: &[Commit]) {
+    fn check_ids(&mut self, commits: &[Commit], now: Instant) {
         const PATIENCE: Duration = Duration::from_secs(2);
         let failed_just_now =
             self.ids_unknown.as_ref().is_some_and(|(at, _)| at.elapsed() < PATIENCE);
-        let is_old = |lane: &&Lane| lane.id_seen.elapsed() >= ID_AGE;
+        let is_old = |lane: &&Lane| lane.id_is_old(now);
         let commits_to = |lane: &&Lane| commits.iter().any(|c| c.partition == lane.partition);
         let old = self.lanes.iter().filter(is_old).filter(commits_to);
         let old: Vec<Arc<str>> = old.map(|lane| Arc::clone(&lane.partition.topic)).collect();
@@ -198,7 +195,9 @@ impl Source for KafkaSource {
     }
 
     fn commit(&mut self, commits: Vec<Commit>) -> Result<(), SourceError> {
-        self.check_ids(&commits);
+        // One time for all: an id must not grow old between the two looks at it.
+        let now = Instant::now();
+        self.check_ids(&commits, now);
         let is_lost = self.consumer.assignment_lost();
         let mut ours = Vec::with_capacity(commits.len());
         for commit in commits {
@@ -207,7 +206,7 @@ impl Source for KafkaSource {
                 None => Answer::Fenced("the partition is not assigned".into()),
                 Some(_) if is_lost => Answer::Fenced("the assignment was lost".into()),
                 Some(Lane { broken: Some(why), .. }) => Answer::Fenced(why.clone()),
-                Some(lane) if self.topic_ids && lane.id_seen.elapsed() >= ID_AGE => {
+                Some(lane) if self.topic_ids && lane.id_is_old(now) => {
                     let why = self.ids_unknown.as_ref().map_or("not told", |(_, why)| why);
                     Answer::Unknown(format!("the topic's id: {why}"))
                 }
