@@ -172,19 +172,30 @@ async fn run(config: &Config, dir: &Path, intents: bool, events: u64, clickhouse
     if !intents {
         worker.env("FAILPOINTS", "intent::off=return");
     }
-    let mut worker = worker.spawn().unwrap();
-    let count = "SELECT toString((SELECT count() FROM events) + (SELECT count() FROM quarantine))";
+    let mut worker = Ended(worker.spawn().unwrap());
+    let count = "SELECT toString(sum(rows)) FROM (SELECT count() AS rows FROM events \
+                 UNION ALL SELECT count() FROM quarantine)";
     while warehouse.read(count).await.unwrap()[0].parse::<u64>().unwrap() < events {
         assert!(begun.elapsed() < DEADLINE, "not stored within {DEADLINE:?}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     let seconds = begun.elapsed().as_secs_f64();
-    let own = cpu_seconds(worker.id());
-    end(&mut worker);
+    let own = cpu_seconds(worker.0.id());
+    end(&mut worker.0);
     warehouse.run(&format!("DROP DATABASE `{}` SYNC", warehouse.database())).await.unwrap();
     let engine = cpu_seconds(clickhouse) - clickhouse_before;
     let millions = events as f64 / 1e6;
     Cost { own: own / millions, both: (own + engine) / millions, rate: events as f64 / seconds }
+}
+
+/// A worker that does not outlive a run that fails.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        // It has ended already where all went well.
+        let _ = self.0.kill();
+    }
 }
 
 fn end(worker: &mut Child) {
