@@ -2,6 +2,7 @@
 // A test that unwraps says where it failed; the rule is for code that serves.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+pub mod access;
 pub mod api;
 pub mod app;
 pub mod audit;

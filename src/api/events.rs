@@ -25,7 +25,9 @@ use super::ApiState;
 use super::error::Problem;
 use super::parameter::Parameters;
 use crate::event::{Micros, Outcome, StoredEvent, Verb};
-use crate::query::{Condition, Cursor, CursorError, Query, TenantScope, Window};
+use crate::query::{
+    Cursor, CursorError, Field, Filter, Query, Selection, Start, TenantScope, TextTest, Window,
+};
 
 const DAY: Micros = 86_400_000_000;
 const LIMIT: u32 = 50;
@@ -67,13 +69,14 @@ pub(super) async fn list(
     let parameters = Parameters::read(&uri, &ONCE, &["tenant"])?;
     let (query, asked_at) = question(&parameters, (state.now)())?;
     let page = state.reader.page(&query).await?;
-    let cursor = |after| Cursor { after, window: query.window, asked_at }.encode(query.digest());
+    let window = query.selection.window;
+    let cursor = |after| Cursor { after, window, asked_at }.encode(query.digest());
     let next_cursor = page.next.map(cursor);
     let link = next_cursor.as_ref().map(|cursor| {
         let next = parameters.with(&["from", "to", "cursor"], "cursor", cursor);
         [(header::LINK, format!("<{}?{next}>; rel=\"next\"", uri.path()))]
     });
-    let window = AnsweredWindow { from: rfc3339(query.window.from), to: rfc3339(query.window.to) };
+    let window = AnsweredWindow { from: rfc3339(window.from), to: rfc3339(window.to) };
     Ok((link, Json(Answer { events: page.events, next_cursor, window })))
 }
 
@@ -97,10 +100,11 @@ pub(super) async fn one(
 fn question(parameters: &Parameters, now: Micros) -> Result<(Query, Micros), Problem> {
     let limit = parameters.number("limit", 1, MOST)?.unwrap_or(LIMIT);
     let nowhen = Window { from: 0, to: 0 };
-    let mut query = Query::new(tenants(parameters)?, nowhen, limit);
-    query.conditions = conditions(parameters)?;
+    let filter = filter(parameters)?;
+    let selection = Selection { tenants: tenants(parameters)?, window: nowhen, filter };
+    let mut query = Query::new(selection, limit);
     let Some(text) = parameters.get("cursor") else {
-        query.window = first_window(parameters, now)?;
+        query.selection.window = first_window(parameters, now)?;
         return Ok((query, now));
     };
     let cursor = Cursor::decode(text, query.digest()).map_err(|error| refused("cursor", error))?;
@@ -112,8 +116,8 @@ fn question(parameters: &Parameters, now: Micros) -> Result<(Query, Micros), Pro
     if to.is_some_and(|to| to != cursor.window.to) {
         return Err(refused("to", CursorError::OtherQuestion));
     }
-    query.window = cursor.window;
-    query.after = Some(cursor.after);
+    query.selection.window = cursor.window;
+    query.start = Start::After(cursor.after);
     Ok((query, cursor.asked_at))
 }
 
@@ -139,21 +143,24 @@ fn tenants(parameters: &Parameters) -> Result<TenantScope, Problem> {
     Ok(if tenants.is_empty() { TenantScope::All } else { TenantScope::Only(tenants) })
 }
 
-fn conditions(parameters: &Parameters) -> Result<Vec<Condition>, Problem> {
-    let text = |name| parameters.get(name).map(str::to_owned);
+fn filter(parameters: &Parameters) -> Result<Filter, Problem> {
+    let is = |field: Field| {
+        let text = parameters.get(&field.to_string()).map(str::to_owned);
+        text.map(|text| Filter::Text(field, TextTest::Is(text)))
+    };
     let verb = parameters.word("verb", &Verb::ALL, Verb::as_str)?;
     let outcome = parameters.word("outcome", &Outcome::ALL, Outcome::as_str)?;
     let all = [
-        text("actor.id").map(Condition::ActorId),
-        text("action").map(Condition::Action),
-        verb.map(Condition::Verb),
-        text("target.id").map(Condition::TargetId),
-        text("target.type").map(Condition::TargetType),
-        outcome.map(Condition::Outcome),
-        text("schema").map(Condition::Schema),
-        client_ip(parameters)?.map(Condition::ClientIp),
+        is(Field::ActorId),
+        is(Field::Action),
+        verb.map(Filter::Verb),
+        is(Field::TargetId),
+        is(Field::TargetType),
+        outcome.map(Filter::Outcome),
+        is(Field::Schema),
+        client_ip(parameters)?.map(|ip| Filter::ClientIp(ip.into())),
     ];
-    Ok(all.into_iter().flatten().collect())
+    Ok(Filter::All(all.into_iter().flatten().collect()))
 }
 
 fn client_ip(parameters: &Parameters) -> Result<Option<Ipv6Addr>, Problem> {

@@ -10,6 +10,7 @@
 //!
 //! Deliberately unknown here: ClickHouse, Kafka, how long the process lives.
 
+mod auth;
 mod config;
 mod error;
 mod events;
@@ -28,6 +29,7 @@ use crate::event::Micros;
 use crate::query::EventReader;
 use crate::telemetry::Health;
 
+pub use auth::{Authenticator, Unknown};
 pub use config::ApiConfig;
 
 /// What the routes answer from.
@@ -35,6 +37,8 @@ pub use config::ApiConfig;
 pub struct ApiState {
     /// The store of events.
     pub reader: Arc<dyn EventReader>,
+    /// How callers are told.
+    pub authenticator: Authenticator,
     /// Every metric of the process.
     pub registry: prometheus::Registry,
     /// The parts of the process that fail, beside the store.

@@ -48,12 +48,12 @@ impl Parameters {
     }
 
     /// The value of a parameter that may be given once.
-    pub(super) fn get<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.all(name).next()
     }
 
     /// Every value of a parameter.
-    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    pub(super) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.pairs.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 

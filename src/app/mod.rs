@@ -31,7 +31,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::api::{self, ApiState};
+use crate::api::{self, ApiState, Authenticator};
 use crate::config::Loaded;
 use crate::pipeline::{Done, Pipeline, Stop};
 use crate::source::kafka::KafkaSource;
@@ -87,6 +87,7 @@ impl Service {
         let health = Health::default();
         let state = ApiState {
             reader: Arc::new(warehouse.clone()),
+            authenticator: Authenticator::None,
             registry: metrics.registry.clone(),
             health: health.clone(),
             now: || chrono::Utc::now().timestamp_micros(),

@@ -17,7 +17,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
-use super::{Query, TenantScope, Window};
+use super::{Query, TenantScope, TimeField, Window};
 use crate::event::{Micros, StoredEvent, id};
 
 /// First byte of every cursor; raised when the layout changes.
@@ -27,25 +27,25 @@ const LENGTH: usize = 1 + 8 + 16 + 3 * 8 + 8;
 /// Where an event stands in the order of answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Place {
-    /// The event's time.
-    pub occurred_at: Micros,
+    /// The event's time, by which the order goes.
+    pub at: Micros,
     /// The event's id.
     pub id: Uuid,
 }
 
 impl Place {
-    /// An event's place.
-    pub fn of(event: &StoredEvent) -> Place {
-        Place { occurred_at: event.occurred_at, id: event.id }
+    /// An event's place in the order of a time.
+    pub fn of(event: &StoredEvent, by: TimeField) -> Place {
+        Place { at: by.of(event), id: event.id }
     }
 
-    /// What places are ordered by; a page begins with the greatest.
+    /// What places are ordered by.
     ///
     /// An id counts by its second half first. That is how ClickHouse orders a UUID, on disk too,
     /// and an order of our own would cost it its primary key. To a reader one is as good as the
     /// other: the id only makes the order total.
     pub fn rank(self) -> (Micros, u128) {
-        (self.occurred_at, self.id.as_u128().rotate_left(64))
+        (self.at, self.id.as_u128().rotate_left(64))
     }
 }
 
@@ -66,7 +66,7 @@ impl Cursor {
         let mut bytes = Vec::with_capacity(LENGTH);
         bytes.push(VERSION);
         bytes.extend_from_slice(self.after.id.as_bytes());
-        for moment in [self.after.occurred_at, self.window.from, self.window.to, self.asked_at] {
+        for moment in [self.after.at, self.window.from, self.window.to, self.asked_at] {
             bytes.extend_from_slice(&moment.to_be_bytes());
         }
         bytes.extend_from_slice(&question.to_be_bytes());
@@ -86,15 +86,12 @@ impl Cursor {
         for (number, part) in numbers.iter_mut().zip(bytes[17..].chunks_exact(8)) {
             number.copy_from_slice(part);
         }
-        let [occurred_at, from, to, asked_at, asked] = numbers;
+        let [at, from, to, asked_at, asked] = numbers;
         if u64::from_be_bytes(asked) != question {
             return Err(CursorError::OtherQuestion);
         }
         Ok(Cursor {
-            after: Place {
-                occurred_at: Micros::from_be_bytes(occurred_at),
-                id: Uuid::from_bytes(id),
-            },
+            after: Place { at: Micros::from_be_bytes(at), id: Uuid::from_bytes(id) },
             window: Window { from: Micros::from_be_bytes(from), to: Micros::from_be_bytes(to) },
             asked_at: Micros::from_be_bytes(asked_at),
         })
@@ -102,16 +99,16 @@ impl Cursor {
 }
 
 impl Query {
-    /// A digest of what is asked: scope and conditions, whatever order they are written in. The
-    /// window is left out, because a cursor carries it; so are place and limit.
+    /// A digest of what is asked: scope, filter and order. The window is left out, because a
+    /// cursor carries it; so are place and limit.
     pub fn digest(&self) -> u64 {
-        let mut lines: Vec<String> = self.conditions.iter().map(|c| format!("{c:?}")).collect();
-        match &self.tenants {
+        let mut lines = vec![format!("{:?}", self.selection.filter), format!("{:?}", self.order)];
+        match &self.selection.tenants {
             TenantScope::All => lines.push("every tenant".into()),
             TenantScope::Only(tenants) => lines.push(format!("{:?}", sorted(tenants.clone()))),
         }
         // `Debug` quotes and escapes, so no value can imitate another line.
-        let digest = id::digest(sorted(lines).join("\n").as_bytes());
+        let digest = id::digest(lines.join("\n").as_bytes());
         digest.iter().take(8).fold(0, |sum, byte| sum << 8 | u64::from(*byte))
     }
 }
@@ -137,7 +134,7 @@ pub enum CursorError {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::Condition;
+    use super::super::{Direction, Field, Filter, Order, Selection, TextTest};
     use super::*;
 
     proptest! {
@@ -145,7 +142,7 @@ mod tests {
         fn a_printed_cursor_parses_to_itself(
             at: i64, id: u128, from: i64, to: i64, asked_at: i64, question: u64
         ) {
-            let after = Place { occurred_at: at, id: Uuid::from_u128(id) };
+            let after = Place { at, id: Uuid::from_u128(id) };
             let cursor = Cursor { after, window: Window { from, to }, asked_at };
             prop_assert_eq!(Cursor::decode(&cursor.encode(question), question), Ok(cursor));
             let other = Cursor::decode(&cursor.encode(question), question ^ 1);
@@ -163,7 +160,7 @@ mod tests {
             a: (i64, u64, u64), b: (i64, u64, u64)
         ) {
             let place = |(at, first, second)| Place {
-                occurred_at: at,
+                at,
                 id: Uuid::from_u64_pair(first, second),
             };
             let expected = (a.0, a.2, a.1).cmp(&(b.0, b.2, b.1));
@@ -172,17 +169,20 @@ mod tests {
     }
 
     #[test]
-    fn a_question_is_its_scope_and_conditions_in_any_order() {
-        let ask = |tenants: &[&str], conditions: &[Condition]| {
+    fn a_question_is_its_scope_its_filter_and_its_order() {
+        let ask = |tenants: &[&str], action: &str, direction| {
             let tenants = TenantScope::Only(tenants.iter().map(|t| t.to_string()).collect());
-            let query = Query::new(tenants, Window { from: 0, to: 1 }, 10);
-            Query { conditions: conditions.to_vec(), ..query }.digest()
+            let selection = Selection {
+                filter: Filter::Text(Field::Action, TextTest::Is(action.into())),
+                ..Selection::new(tenants, Window { from: 0, to: 1 })
+            };
+            let order = Order::Time(TimeField::OccurredAt, direction);
+            Query { order, ..Query::new(selection, 10) }.digest()
         };
-        let (a, b) = (Condition::Action("a".into()), Condition::ActorId("a".into()));
-        let one = ask(&["x", "y"], &[a.clone(), b.clone()]);
-        assert_eq!(one, ask(&["y", "x"], &[b.clone(), a.clone()]));
-        assert_ne!(one, ask(&["x"], &[a.clone(), b.clone()]));
-        assert_ne!(one, ask(&["x", "y"], std::slice::from_ref(&a)));
-        assert_ne!(ask(&["x"], &[a]), ask(&["x"], &[b]));
+        let one = ask(&["x", "y"], "a", Direction::Descending);
+        assert_eq!(one, ask(&["y", "x"], "a", Direction::Descending));
+        assert_ne!(one, ask(&["x"], "a", Direction::Descending));
+        assert_ne!(one, ask(&["x", "y"], "b", Direction::Descending));
+        assert_ne!(one, ask(&["x", "y"], "a", Direction::Ascending));
     }
 }

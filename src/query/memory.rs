@@ -9,11 +9,14 @@
 //!
 //! Deliberately unknown here: performance.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 
 use uuid::Uuid;
 
-use super::{Answer, Condition, EventReader, Page, Place, Query, TenantScope};
+use super::{
+    Answer, Direction, EventReader, Order, Page, Place, Query, Selection, SortField, Start,
+    TenantScope, TimeField,
+};
 use crate::event::{StoredEvent, StoredPosition};
 
 /// Events in a list.
@@ -25,22 +28,50 @@ pub struct MemoryReader {
 
 impl MemoryReader {
     fn answer(&self, query: &Query) -> Page {
-        let mut found = self.folded(|event| matches(query, event));
+        let selection = &query.selection;
+        let found = |event: &StoredEvent| self.selects(selection, event);
+        let mut found = self.folded(found, &query.order);
+        match query.start {
+            Start::First => {}
+            Start::Offset(offset) => {
+                let offset = usize::try_from(offset).unwrap_or(usize::MAX).min(found.len());
+                found.drain(..offset);
+            }
+            Start::After(place) => {
+                if let Order::Time(by, direction) = query.order {
+                    let behind = |event: &StoredEvent| {
+                        let standing = Place::of(event, by).rank().cmp(&place.rank());
+                        directed(standing, direction).is_gt()
+                    };
+                    found.retain(behind);
+                }
+            }
+        }
         let more = found.len() > query.limit as usize;
         found.truncate(query.limit as usize);
-        let next = found.last().map(Place::of).filter(|_| more);
-        let without_raw = |event| StoredEvent { raw: None, ..event };
-        Page { events: found.into_iter().map(without_raw).collect(), next }
+        let next = match query.order {
+            Order::Time(by, _) => found.last().map(|e| Place::of(e, by)).filter(|_| more),
+            Order::Fields(_) => None,
+        };
+        let as_asked =
+            |event: StoredEvent| StoredEvent { raw: event.raw.filter(|_| query.raw), ..event };
+        Page { events: found.into_iter().map(as_asked).collect(), next }
     }
 
-    /// The events that match, newest first, repeats folded.
-    fn folded(&self, matches: impl Fn(&StoredEvent) -> bool) -> Vec<StoredEvent> {
+    fn selects(&self, selection: &Selection, event: &StoredEvent) -> bool {
+        selection.tenants.allows(&event.tenant)
+            && selection.window.contains(event.occurred_at)
+            && selection.filter.holds(event, &self.events)
+    }
+
+    /// The events that match, in order, repeats folded.
+    fn folded(&self, matches: impl Fn(&StoredEvent) -> bool, by: &Order) -> Vec<StoredEvent> {
         let mut found: Vec<&StoredEvent> = self.events.iter().filter(|e| matches(e)).collect();
-        found.sort_by(|a, b| order(a).cmp(&order(b)));
+        found.sort_by(|a, b| order(by, a, b).then_with(|| position(a).cmp(&position(b))));
         let mut folded: Vec<StoredEvent> = Vec::new();
         for event in found {
             match folded.last_mut() {
-                Some(last) if Place::of(last) == Place::of(event) => last.repeats += 1,
+                Some(last) if order(by, last, event).is_eq() => last.repeats += 1,
                 _ => folded.push(StoredEvent { repeats: 1, ..event.clone() }),
             }
         }
@@ -48,30 +79,42 @@ impl MemoryReader {
     }
 }
 
-fn order(event: &StoredEvent) -> impl Ord {
-    let StoredPosition { cluster, topic, incarnation, partition, offset, index } = &event.kafka;
-    (Reverse(Place::of(event).rank()), (cluster, topic, incarnation, partition, offset, index))
-}
-
-fn matches(query: &Query, event: &StoredEvent) -> bool {
-    query.tenants.allows(&event.tenant)
-        && query.window.contains(event.occurred_at)
-        && query.after.is_none_or(|after| Place::of(event).rank() < after.rank())
-        && query.conditions.iter().all(|condition| holds(condition, event))
-}
-
-fn holds(condition: &Condition, event: &StoredEvent) -> bool {
-    let mut targets = event.targets.iter().chain([&event.target]);
-    match condition {
-        Condition::ActorId(id) => event.actor.id == *id,
-        Condition::Action(action) => event.action == *action,
-        Condition::Verb(verb) => event.verb == *verb,
-        Condition::TargetId(id) => targets.any(|target| target.id == *id),
-        Condition::TargetType(kind) => targets.any(|target| target.kind == *kind),
-        Condition::Outcome(outcome) => event.outcome == *outcome,
-        Condition::Schema(schema) => event.schema == *schema,
-        Condition::ClientIp(ip) => event.client_ip == Some(*ip),
+fn order(by: &Order, a: &StoredEvent, b: &StoredEvent) -> Ordering {
+    let place = |event, by| Place::of(event, by).rank();
+    match by {
+        Order::Time(time, direction) => directed(place(a, *time).cmp(&place(b, *time)), *direction),
+        Order::Fields(fields) => {
+            let compare = |(field, direction): &(SortField, Direction)| {
+                directed(standing(field, a, b), *direction)
+            };
+            let newest = || place(b, TimeField::OccurredAt).cmp(&place(a, TimeField::OccurredAt));
+            fields.iter().map(compare).find(|o| o.is_ne()).unwrap_or_else(newest)
+        }
     }
+}
+
+fn standing(field: &SortField, a: &StoredEvent, b: &StoredEvent) -> Ordering {
+    match field {
+        SortField::Text(field) => field.main(a).cmp(field.main(b)),
+        SortField::Time(time) => time.of(a).cmp(&time.of(b)),
+        SortField::SourceNumber => {
+            let number = |event: &StoredEvent| event.source_id.parse::<i64>().ok();
+            number(a).cmp(&number(b))
+        }
+        SortField::Outcome => a.outcome.as_str().cmp(b.outcome.as_str()),
+    }
+}
+
+fn directed(standing: Ordering, direction: Direction) -> Ordering {
+    match direction {
+        Direction::Ascending => standing,
+        Direction::Descending => standing.reverse(),
+    }
+}
+
+fn position(event: &StoredEvent) -> impl Ord {
+    let StoredPosition { cluster, topic, incarnation, partition, offset, index } = &event.kafka;
+    (cluster, topic, incarnation, partition, offset, index)
 }
 
 impl EventReader for MemoryReader {
@@ -81,7 +124,8 @@ impl EventReader for MemoryReader {
 
     fn get<'a>(&'a self, tenants: &'a TenantScope, id: Uuid) -> Answer<'a, Option<StoredEvent>> {
         Box::pin(async move {
-            let found = self.folded(|event| event.id == id && tenants.allows(&event.tenant));
+            let mine = |event: &StoredEvent| event.id == id && tenants.allows(&event.tenant);
+            let found = self.folded(mine, &Order::default());
             Ok(found.into_iter().next())
         })
     }

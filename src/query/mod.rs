@@ -1,46 +1,67 @@
 //! The questions: what a reader asks of the store, whatever the store is.
 //!
-//! In: a tenant scope, a window of time, conditions, a place to go on from. Out: a [`Query`],
+//! In: a tenant scope, a window of time, a filter, an order and a place in it. Out: a [`Query`],
 //! which a reader answers with a [`Page`].
 //!
 //! # Invariants
 //! - A [`Query`] cannot be built without a [`TenantScope`]: the constructor demands it.
-//! - A window is half-open, `[from, to)`, in microseconds; the order is newest first, by
-//!   [`Place::rank`].
+//! - A window is half-open, `[from, to)`, in microseconds.
 //! - A page folds byte-identical repeats of an event into one and says how many.
 //!
 //! Deliberately unknown here: HTTP parameters, SQL.
 
 mod cursor;
+mod field;
+mod filter;
 pub mod memory;
+mod order;
 mod reader;
 
-use std::net::Ipv6Addr;
-
-use crate::event::{Micros, Outcome, StoredEvent, Verb};
+use crate::event::{Micros, StoredEvent};
 
 pub use cursor::{Cursor, CursorError, Place};
+pub use field::Field;
+pub use filter::{Comparison, Filter, Pattern, TargetField, TextTest, TimeField, words};
+pub use order::{Direction, Order, SortField, Start};
 pub use reader::{Answer, EventReader, ReadError};
 
-/// One question.
+/// What is asked about: the events of some tenants, in a window, for which a filter holds.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Query {
+pub struct Selection {
     /// Whose logs may be seen.
     pub tenants: TenantScope,
     /// Which span of `occurred_at`.
     pub window: Window,
-    /// What must hold; all of them.
-    pub conditions: Vec<Condition>,
+    /// What must hold.
+    pub filter: Filter,
+}
+
+impl Selection {
+    /// Everything the scope may see in a window.
+    pub fn new(tenants: TenantScope, window: Window) -> Selection {
+        Selection { tenants, window, filter: Filter::everything() }
+    }
+}
+
+/// One question for a page.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Query {
+    /// What is asked about.
+    pub selection: Selection,
+    /// In what order.
+    pub order: Order,
+    /// Where in that order the page begins.
+    pub start: Start,
     /// How many events a page holds at most.
     pub limit: u32,
-    /// The last event of the page before; `None` for the first page.
-    pub after: Option<Place>,
+    /// Whether the events are to have their `raw`.
+    pub raw: bool,
 }
 
 impl Query {
-    /// The first page of everything the scope may see in a window.
-    pub fn new(tenants: TenantScope, window: Window, limit: u32) -> Query {
-        Query { tenants, window, conditions: Vec::new(), limit, after: None }
+    /// The first page of a selection, newest first, without `raw`.
+    pub fn new(selection: Selection, limit: u32) -> Query {
+        Query { selection, order: Order::default(), start: Start::First, limit, raw: false }
     }
 }
 
@@ -79,31 +100,10 @@ impl Window {
     }
 }
 
-/// Something that must hold of an event; equality of whole values, case-sensitive.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Condition {
-    /// `actor.id`
-    ActorId(String),
-    /// `action`
-    Action(String),
-    /// `verb`
-    Verb(Verb),
-    /// `target.id`: the main target's, or that of any of `targets`.
-    TargetId(String),
-    /// `target.type`: the main target's, or that of any of `targets`.
-    TargetType(String),
-    /// `outcome`
-    Outcome(Outcome),
-    /// `schema`
-    Schema(String),
-    /// `client_ip`; an IPv4 address is mapped into IPv6.
-    ClientIp(Ipv6Addr),
-}
-
 /// One page of an answer.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
-    /// The events, newest first; without `raw`.
+    /// The events, in the order asked for.
     pub events: Vec<StoredEvent>,
     /// Where the next page goes on; `None` on the last.
     pub next: Option<Place>,

@@ -13,6 +13,7 @@
 
 mod account;
 pub mod block;
+mod column;
 mod config;
 mod error;
 mod fitness;
@@ -24,6 +25,7 @@ mod quarantine;
 mod replay;
 mod row;
 mod select;
+mod statement;
 mod tally;
 mod trace;
 

@@ -1,6 +1,6 @@
 //! A row of `events` as RowBinary brings it, and the event it is.
 //!
-//! In: columns, flat. Out: a [`StoredEvent`], nested, without `raw`.
+//! In: columns, flat. Out: a [`StoredEvent`], nested.
 //!
 //! # Invariants
 //! - Fields are named and typed like the columns of `deploy/clickhouse/0001_events.sql`; the
@@ -23,7 +23,7 @@ use crate::event::{
     TimeSource, Verb,
 };
 
-/// Everything of an event but `raw`.
+/// Everything of an event; `raw` may be left empty.
 #[derive(Debug, Row, Deserialize)]
 pub(super) struct EventRow {
     #[serde(with = "clickhouse::serde::uuid")]
@@ -72,10 +72,12 @@ pub(super) struct EventRow {
     kafka_index: u32,
     written_by: String,
     headers: BTreeMap<String, String>,
+    original: String,
 }
 
 impl EventRow {
-    /// What to select for it. `targets` in three columns: the client has no named tuples.
+    /// What to select for it; `raw`, or nothing, goes behind as `original`: an alias `raw` would
+    /// hide the column. `targets` in three columns: the client has no named tuples.
     pub(super) const SELECT: &str = "\
         SELECT id, source_id, tenant, schema, mapping_version, occurred_at, received_at, \
         time_source, service, action, verb, outcome, reason, actor_id, actor_type, actor_name, \
@@ -86,8 +88,10 @@ impl EventRow {
         kafka_incarnation, kafka_partition, kafka_offset, kafka_index, written_by, headers";
 }
 
-impl From<EventRow> for StoredEvent {
-    fn from(row: EventRow) -> StoredEvent {
+impl EventRow {
+    /// The event, with its `raw` where that was asked for.
+    pub(super) fn into_event(self, raw: bool) -> StoredEvent {
+        let row = self;
         StoredEvent {
             id: row.id,
             source_id: row.source_id,
@@ -144,7 +148,7 @@ impl From<EventRow> for StoredEvent {
                 index: row.kafka_index,
             },
             repeats: 1,
-            raw: None,
+            raw: raw.then_some(row.original),
         }
     }
 }

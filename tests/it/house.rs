@@ -21,14 +21,15 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("problem", &[]),
     ("telemetry", &[]),
     ("query", &["event"]),
+    ("access", &["query"]),
     ("schema", &["event", "problem"]),
     // Neighbours that do not see each other.
     ("source", &["event", "problem", "telemetry"]),
     ("gateway", &["event", "telemetry"]),
-    ("warehouse", &["event", "query", "telemetry"]),
+    ("warehouse", &["access", "event", "query", "telemetry"]),
     ("pipeline", &["event", "schema", "source", "warehouse", "telemetry"]),
     ("audit", &["event", "query", "schema", "source", "warehouse"]),
-    ("api", &["event", "query", "schema", "gateway", "telemetry"]),
+    ("api", &["access", "event", "query", "schema", "gateway", "telemetry"]),
     (
         "config",
         &[

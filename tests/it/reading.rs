@@ -23,7 +23,10 @@ use trailhouse::event::{
     TimeSource, Verb,
 };
 use trailhouse::query::memory::MemoryReader;
-use trailhouse::query::{Condition, EventReader, Query, ReadError, TenantScope, Window};
+use trailhouse::query::{
+    Comparison, Direction, EventReader, Field, Filter, Order, Pattern, Query, ReadError, Selection,
+    SortField, Start, TargetField, TenantScope, TextTest, TimeField, Window,
+};
 use trailhouse::warehouse::{ClickHouseConfig, Warehouse, migrate};
 use uuid::Uuid;
 
@@ -39,7 +42,7 @@ fn clickhouse_means_by_a_query_what_the_naive_reader_means() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let warehouse = harness::clickhouse();
     let mut runner =
-        TestRunner::new(Config { cases: 80, failure_persistence: None, ..Config::default() });
+        TestRunner::new(Config { cases: 200, failure_persistence: None, ..Config::default() });
     let events = sample(&mut runner);
     runtime.block_on(store(&warehouse, &events));
     let naive = MemoryReader { events };
@@ -122,7 +125,8 @@ fn a_clickhouse_that_is_not_there_is_unavailable() {
     // Port 1 refuses.
     let config = ClickHouseConfig { url: "http://127.0.0.1:1".into(), ..Default::default() };
     let warehouse = Warehouse::connect(&config).unwrap();
-    let query = Query::new(TenantScope::All, Window { from: 0, to: 1 }, 1);
+    let everything = Selection::new(TenantScope::All, Window { from: 0, to: 1 });
+    let query = Query::new(everything, 1);
     runtime.block_on(async {
         assert!(matches!(warehouse.ready().await, Err(ReadError::Unavailable(_))));
         assert!(matches!(warehouse.page(&query).await, Err(ReadError::Unavailable(_))));
@@ -135,10 +139,8 @@ async fn walk(reader: &dyn EventReader, mut query: Query) -> Vec<Vec<Option<Stri
     loop {
         let page = reader.page(&query).await.unwrap();
         pages.push(page.events.iter().map(|event| text(Some(event))).collect());
-        if page.next.is_none() || pages.len() == 12 {
-            return pages;
-        }
-        query.after = page.next;
+        let Some(next) = page.next.filter(|_| pages.len() < 12) else { return pages };
+        query.start = Start::After(next);
     }
 }
 
@@ -151,8 +153,10 @@ fn sample(runner: &mut TestRunner) -> Vec<StoredEvent> {
     let distinct = many.new_tree(runner).unwrap().current();
     let mut events: Vec<StoredEvent> = Vec::new();
     for (event, repeats) in distinct {
-        let place = (event.occurred_at, event.id);
-        if events.iter().any(|other| (other.occurred_at, other.id) == place) {
+        let times = |event: &StoredEvent| [event.occurred_at, event.received_at];
+        let same =
+            |other: &StoredEvent| times(other).iter().zip(times(&event)).any(|(a, b)| *a == b);
+        if events.iter().any(|other| other.id == event.id && same(other)) {
             continue;
         }
         events.extend(std::iter::repeat_n(event, repeats));
@@ -189,16 +193,18 @@ fn ip() -> impl Strategy<Value = Option<Ipv6Addr>> {
 fn event() -> impl Strategy<Value = StoredEvent> {
     let what = (id(), 0..40_i64, select(TENANTS.to_vec()), word(), word());
     let how = (select(Verb::ALL.to_vec()), select(Outcome::ALL.to_vec()), ip());
-    (what, how, target(), prop::collection::vec(target(), 0..3)).prop_map(
-        |((id, tick, tenant, actor, action), (verb, outcome, client_ip), target, targets)| {
+    let source = (select(vec!["", "s", "7", "10", "-0", "007"]), 0..5_i64);
+    (what, how, source, target(), prop::collection::vec(target(), 0..3)).prop_map(
+        |(what, (verb, outcome, client_ip), (source, received), target, targets)| {
+            let (id, tick, tenant, actor, action) = what;
             StoredEvent {
                 id,
-                source_id: "s".into(),
+                source_id: source.into(),
                 tenant: tenant.into(),
                 schema: "shop".into(),
                 mapping_version: 3,
                 occurred_at: MONTH_END + tick,
-                received_at: MONTH_END + 1_000_000,
+                received_at: MONTH_END + 1_000_000 + received,
                 time_source: TimeSource::Event,
                 service: "shop".into(),
                 action: action.clone(),
@@ -253,27 +259,111 @@ fn window() -> impl Strategy<Value = Window> {
     prop_oneof![near, wide]
 }
 
-fn condition() -> impl Strategy<Value = Condition> {
-    let ip = select(vec!["::", "::1", "::ffff:1.2.3.4", "2001:db8::1"]);
+fn field() -> impl Strategy<Value = Field> {
+    let named = select(Field::NAMED.map(|(_, field)| field).to_vec());
+    let attribute = select(vec!["a.b", "o'hara?", ""]);
+    prop_oneof![5 => named, 1 => attribute.prop_map(|name| Field::Attribute(name.into()))]
+}
+
+/// Texts whose pieces make patterns and parts that sometimes fit.
+fn piece() -> impl Strategy<Value = String> {
+    select(vec!["", "c", "create", "E", "it", "'", "\\", "%", "_", "?", "ä", "\n", "s"])
+        .prop_map(str::to_owned)
+}
+
+fn comparison() -> impl Strategy<Value = Comparison> {
+    select(Comparison::ALL.to_vec())
+}
+
+fn text_test() -> impl Strategy<Value = TextTest> {
     prop_oneof![
-        word().prop_map(Condition::ActorId),
-        word().prop_map(Condition::Action),
-        select(Verb::ALL.to_vec()).prop_map(Condition::Verb),
-        word().prop_map(Condition::TargetId),
-        word().prop_map(Condition::TargetType),
-        select(Outcome::ALL.to_vec()).prop_map(Condition::Outcome),
-        select(vec!["shop", "bank"]).prop_map(|schema| Condition::Schema(schema.into())),
-        ip.prop_map(|ip| Condition::ClientIp(ip.parse().unwrap())),
+        3 => word().prop_map(TextTest::Is),
+        1 => piece().prop_map(TextTest::Contains),
+        2 => prop::collection::vec(piece(), 2..4).prop_map(|parts| TextTest::Like(Pattern(parts))),
+        1 => Just(TextTest::Exists),
+        1 => (comparison(), word()).prop_map(|(comparison, text)| {
+            TextTest::Compares(comparison, text)
+        }),
+    ]
+}
+
+fn time_field() -> impl Strategy<Value = TimeField> {
+    select(vec![TimeField::OccurredAt, TimeField::ReceivedAt])
+}
+
+fn moment() -> impl Strategy<Value = Micros> {
+    prop_oneof![0..45_i64, 1_000_000..1_000_010_i64].prop_map(|tick| MONTH_END + tick)
+}
+
+fn leaf() -> impl Strategy<Value = Filter> {
+    let network = select(vec!["::/0", "::1/128", "::ffff:1.2.3.0/120", "::/64", "2001:db8::1/128"]);
+    let target_field = select(vec![TargetField::Id, TargetField::Name]);
+    let text = select(vec!["action", "ACTION create", "it's", "?", "nothing", "ä", "drop table"]);
+    prop_oneof![
+        6 => (field(), text_test()).prop_map(|(field, test)| Filter::Text(field, test)),
+        2 => (word(), target_field, text_test())
+            .prop_map(|(kind, field, test)| Filter::TargetOf { kind, field, test }),
+        1 => select(Verb::ALL.to_vec()).prop_map(Filter::Verb),
+        1 => select(Outcome::ALL.to_vec()).prop_map(Filter::Outcome),
+        1 => select(Origin::ALL.to_vec()).prop_map(Filter::Origin),
+        1 => id().prop_map(Filter::Id),
+        1 => (comparison(), -1..12_i64).prop_map(|(c, number)| Filter::SourceNumber(c, number)),
+        1 => network.prop_map(|network| Filter::ClientIp(network.parse().unwrap())),
+        1 => Just(Filter::HasClientIp),
+        1 => (time_field(), comparison(), moment())
+            .prop_map(|(field, comparison, at)| Filter::Time(field, comparison, at)),
+        1 => text.prop_map(|text| Filter::Anywhere(text.into())),
+        1 => Just(Filter::Settled),
+    ]
+}
+
+fn filter() -> impl Strategy<Value = Filter> {
+    leaf().prop_recursive(3, 12, 4, |inner| {
+        let some = || prop::collection::vec(inner.clone(), 0..4);
+        prop_oneof![
+            some().prop_map(Filter::All),
+            some().prop_map(Filter::Any),
+            inner.clone().prop_map(|filter| Filter::Not(Box::new(filter))),
+        ]
+    })
+}
+
+/// Fields that byte-identical repeats share.
+fn sort_field() -> impl Strategy<Value = SortField> {
+    let fields = vec![Field::ActorId, Field::Action, Field::TargetId, Field::SourceId];
+    prop_oneof![
+        select(fields).prop_map(SortField::Text),
+        Just(SortField::Time(TimeField::OccurredAt)),
+        Just(SortField::SourceNumber),
+        Just(SortField::Outcome),
+    ]
+}
+
+fn direction() -> impl Strategy<Value = Direction> {
+    select(vec![Direction::Ascending, Direction::Descending])
+}
+
+fn order() -> impl Strategy<Value = Order> {
+    let fields = prop::collection::vec((sort_field(), direction()), 0..3);
+    prop_oneof![
+        1 => Just(Order::default()),
+        2 => (time_field(), direction()).prop_map(|(by, direction)| Order::Time(by, direction)),
+        1 => fields.prop_map(Order::Fields),
     ]
 }
 
 fn query() -> impl Strategy<Value = Query> {
-    let conditions = prop::collection::vec(condition(), 0..3);
     let limit = select(vec![1_u32, 2, 7, 50, 1000]);
-    (scope(), window(), conditions, limit).prop_map(|(tenants, window, conditions, limit)| Query {
-        conditions,
-        ..Query::new(tenants, window, limit)
-    })
+    let start = prop_oneof![3 => Just(Start::First), 1 => (0..400_u64).prop_map(Start::Offset)];
+    let filter = prop_oneof![1 => Just(Filter::everything()), 4 => filter()];
+    let selection = (scope(), window(), filter).prop_map(|(tenants, window, filter)| Selection {
+        tenants,
+        window,
+        filter,
+    });
+    (selection, order(), start, limit, any::<bool>()).prop_map(
+        |(selection, order, start, limit, raw)| Query { selection, order, start, limit, raw },
+    )
 }
 
 /// Insert in several parts, so that answers have to be merged.

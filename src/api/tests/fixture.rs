@@ -30,6 +30,7 @@ pub struct Answered {
 pub fn state(events: Vec<StoredEvent>) -> ApiState {
     ApiState {
         reader: Arc::new(MemoryReader { events }),
+        authenticator: crate::api::Authenticator::None,
         registry: prometheus::Registry::new(),
         health: Health::default(),
         now: || NOW,
