@@ -32,5 +32,6 @@ pub use broker::{Broker, BrokerMode};
 pub use clickhouse::{ClickHouseServer, USER};
 pub use in_process::InProcessBroker;
 pub use kafka::{KafkaBroker, create_topics};
+pub use process::spawn;
 pub use run::{DemoOptions, run};
 pub use watermark::{Watermarks, watermarks};

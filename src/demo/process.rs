@@ -205,7 +205,7 @@ pub(super) fn wait(child: &mut Child, within: Duration) -> io::Result<Option<Exi
 /// Spawns from a thread that ends with this process only. To the kernel, the parent whose death a
 /// child asked to be told of (`PR_SET_PDEATHSIG`) is the spawning *thread*: a child spawned from a
 /// test's thread or a pool's would be killed when that thread ends.
-fn spawn(command: Command) -> io::Result<Child> {
+pub fn spawn(command: Command) -> io::Result<Child> {
     type Job = (Command, mpsc::Sender<io::Result<Child>>);
     static SPAWNER: LazyLock<mpsc::Sender<Job>> = LazyLock::new(|| {
         let (jobs, queue) = mpsc::channel::<Job>();

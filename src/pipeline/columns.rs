@@ -32,7 +32,7 @@ pub struct Known {
     pub stored: FxHashSet<Place>,
     /// Refused by ClickHouse, with its words: quarantined.
     pub refused: BTreeMap<Place, String>,
-    /// Only these are asked for, both ends included.
+    /// Only these are asked for, both ends included, and which they are.
     pub within: Option<(Place, Place)>,
 }
 
@@ -50,11 +50,9 @@ pub struct Columns {
     pub events: Option<Bytes>,
     /// The block for `quarantine`, unless it has no row.
     pub quarantine: Option<Bytes>,
-    /// Rows of the first block.
-    pub event_rows: u64,
-    /// Rows of the second block, by reason.
-    pub quarantined: BTreeMap<&'static str, u64>,
-    /// Places of all rows of `events`, whether left out or not.
+    /// Rows of the two blocks.
+    pub rows: Rows,
+    /// Places of the rows of `events`, where a part of the batch is asked for.
     pub places: Vec<Place>,
     /// Of all rows, whether left out or not.
     pub facts: Facts,
@@ -86,10 +84,15 @@ impl Rows {
         }
     }
 
-    /// Those of a batch as well.
-    pub fn add(&mut self, columns: &Columns) {
-        self.events += columns.event_rows;
-        for (reason, rows) in &columns.quarantined {
+    /// Of both tables.
+    pub fn total(&self) -> u64 {
+        self.events + self.quarantined.values().sum::<u64>()
+    }
+
+    /// Others as well.
+    pub fn add(&mut self, others: &Rows) {
+        self.events += others.events;
+        for (reason, rows) in &others.quarantined {
             *self.quarantined.entry(reason).or_insert(0) += rows;
         }
     }
@@ -140,7 +143,7 @@ struct Making<'k> {
     known: &'k Known,
     events: EventBlock,
     quarantine: QuarantineBlock,
-    quarantined: BTreeMap<&'static str, u64>,
+    rows: Rows,
     places: Vec<Place>,
     facts: Facts,
     digest: Sha256,
@@ -153,7 +156,7 @@ impl Making<'_> {
             known,
             events: EventBlock::default(),
             quarantine: QuarantineBlock::default(),
-            quarantined: BTreeMap::new(),
+            rows: Rows::default(),
             places: Vec::new(),
             facts: Facts::default(),
             digest: Sha256::new(),
@@ -178,11 +181,14 @@ impl Making<'_> {
                     return self.reject(record, place, &why);
                 }
                 self.facts.event_rows += 1;
-                self.places.push(place);
                 self.mapped(event.schema, event.mapping_version);
                 if self.known.leaves_out(place) {
                     return Ok(());
                 }
+                if self.known.within.is_some() {
+                    self.places.push(place);
+                }
+                self.rows.events += 1;
                 let position = self.log.position(record.offset, index);
                 let id = id::derive(event, &position, &digest);
                 self.events.push(event, id, &position, received_at(record))
@@ -208,7 +214,7 @@ impl Making<'_> {
         if self.known.leaves_out(place) {
             return Ok(());
         }
-        *self.quarantined.entry(why.reason.code()).or_insert(0) += 1;
+        *self.rows.quarantined.entry(why.reason.code()).or_insert(0) += 1;
         let position = self.log.position(place.0, place.1);
         self.quarantine.push(why, record.key, record.headers, &position, received_at(record))
     }
@@ -224,12 +230,11 @@ impl Making<'_> {
     fn finish(mut self) -> Result<Columns, BlockError> {
         self.facts.digest = self.digest.finalize().into();
         self.facts.mapping_versions.sort_unstable();
-        let event_rows = self.events.rows() as u64;
-        let events = (event_rows > 0).then(|| self.events.encode()).transpose()?;
-        let any = !self.quarantined.is_empty();
-        let quarantine = any.then(|| self.quarantine.encode()).transpose()?;
-        let Making { quarantined, places, facts, .. } = self;
-        Ok(Columns { events, quarantine, event_rows, quarantined, places, facts })
+        let events = (self.events.rows() > 0).then(|| self.events.encode()).transpose()?;
+        let quarantine =
+            (self.quarantine.rows() > 0).then(|| self.quarantine.encode()).transpose()?;
+        let Making { rows, places, facts, .. } = self;
+        Ok(Columns { events, quarantine, rows, places, facts })
     }
 }
 

@@ -50,7 +50,8 @@ impl Intake for Worker {
 
     fn committed(&mut self, commit: &Commit, answer: Answer) {
         let Commit { partition, next_offset, .. } = commit;
-        let what = if announces(commit) { "intent" } else { "completion" };
+        let is_intent = announces(commit);
+        let what = if is_intent { "intent" } else { "completion" };
         let label = match &answer {
             Answer::Done => "done",
             Answer::Fenced(_) => "fenced",
@@ -60,7 +61,7 @@ impl Intake for Worker {
         let Some(lane) = self.lanes.get_mut(partition) else { return };
         match answer {
             Answer::Done => {
-                fault::point(if announces(commit) { "intent::after" } else { "completion::after" });
+                fault::point(if is_intent { "intent::after" } else { "completion::after" });
                 if let Some(job) = lane.remembered(commit) {
                     let settler = Arc::clone(&self.settler);
                     let settled = async move { Event::Settled(settler.settle(job).await) };

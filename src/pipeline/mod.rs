@@ -39,7 +39,9 @@ mod worker;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use backon::ExponentialBuilder;
 use tokio::runtime::Handle;
 
 use self::worker::Worker;
@@ -50,6 +52,9 @@ use crate::telemetry::{Health, Metrics};
 use crate::warehouse::Warehouse;
 
 pub use config::PipelineConfig;
+
+/// Between two tries, at most; jitter comes on top.
+const LONGEST_DELAY: Duration = Duration::from_secs(5);
 
 /// The normaliser of a topic.
 pub type NormaliserOf = Box<dyn Fn(&str) -> Arc<Normaliser> + Send>;
@@ -94,6 +99,15 @@ impl Stop {
     fn is_asked(&self) -> bool {
         self.asked.load(Ordering::Acquire)
     }
+}
+
+/// How often what failed is tried again: soon at first, every few seconds then, and without end.
+fn patience() -> ExponentialBuilder {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(100))
+        .with_max_delay(LONGEST_DELAY)
+        .with_jitter()
+        .without_max_times()
 }
 
 /// What a run did.

@@ -9,10 +9,9 @@
 //!
 //! Deliberately unknown here: lanes, Kafka.
 
-use std::time::Duration;
+use backon::Retryable as _;
 
-use backon::{ExponentialBuilder, Retryable as _};
-
+use super::patience;
 use super::start::{Gap, Obstacle, Start, start};
 use crate::event::{LogId, OffsetRange};
 use crate::source::Assignment;
@@ -90,9 +89,4 @@ pub async fn record_gap(
         .await;
     // INVARIANT: it is tried without end.
     debug_assert!(recorded.is_ok());
-}
-
-fn patience() -> ExponentialBuilder {
-    let schedule = ExponentialBuilder::new().with_min_delay(Duration::from_millis(100));
-    schedule.with_max_delay(Duration::from_secs(10)).with_jitter().without_max_times()
 }

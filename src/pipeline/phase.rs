@@ -7,12 +7,13 @@
 //!
 //! Deliberately unknown here: what the commit announces.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use backon::{BackoffBuilder as _, ExponentialBackoff};
 
 use super::batch::Batch;
 use super::limits::ClosedBy;
+use super::patience;
 use crate::event::OffsetRange;
 use crate::source::Commit;
 
@@ -57,9 +58,7 @@ pub struct Asked {
 impl Asked {
     /// It has just been asked for.
     pub fn new(commit: Commit) -> Asked {
-        let schedule = ExponentialBuilder::new().with_min_delay(Duration::from_millis(100));
-        let schedule = schedule.with_max_delay(Duration::from_secs(10)).with_jitter();
-        Asked { commit, again: None, delays: schedule.without_max_times().build() }
+        Asked { commit, again: None, delays: patience().build() }
     }
 
     /// Whether this is the commit.

@@ -42,7 +42,9 @@ async fn halves(
     refused: &mut BTreeMap<Place, String>,
     trial: &str,
 ) -> Result<(), Trouble> {
-    let places = job.columns(Known { refused: refused.clone(), ..Known::default() }).await?.places;
+    let all = Some(((i64::MIN, 0), (i64::MAX, u32::MAX)));
+    let known = Known { refused: refused.clone(), within: all, ..Known::default() };
+    let places = job.columns(known).await?.places;
     let mut open = vec![&places[..]];
     while let Some(part) = open.pop() {
         let (Some(first), Some(last)) = (part.first(), part.last()) else { continue };

@@ -18,24 +18,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use backon::BackoffBuilder as _;
 use tokio::sync::Semaphore;
 
 use super::batch::Batch;
 use super::columns::{Columns, Facts, Known, Place, Rows, columns};
 use super::fault;
 use super::limits::ClosedBy;
-use super::poison;
+use super::{LONGEST_DELAY, patience, poison};
 use crate::event::{LogId, OffsetRange, PartitionId};
 use crate::schema::Normaliser;
 use crate::telemetry::{Health, Metrics};
 use crate::warehouse::block::BlockError;
 use crate::warehouse::{BatchRow, InsertError, Table, Token, Warehouse};
-
-/// Between two tries, at most; jitter comes on top.
-const LONGEST_DELAY: Duration = Duration::from_secs(5);
 
 /// What storing needs; shared by all lanes.
 pub struct Settler {
@@ -112,7 +108,7 @@ impl Settler {
         let timer = self.metrics.batch_seconds.start_timer();
         let job = Arc::new(job);
         let part = format!("inserts of {}", job.partition());
-        let mut delays = delays();
+        let mut delays = patience().build();
         let mut refused = BTreeMap::new();
         let mut repair = 0;
         let mut rows = Rows::default();
@@ -166,7 +162,7 @@ impl Settler {
         let _permit = self.permits.acquire().await;
         let mut columns = job.columns(Known::default()).await?;
         // Whatever becomes of this try, in the end all of them are stored, and by us.
-        rows.add(&columns);
+        rows.add(&columns.rows);
         self.send(&job.token(), &mut columns).await?;
         self.record(job, &columns.facts).await
     }
@@ -185,7 +181,7 @@ impl Settler {
         if !stored.is_empty() {
             self.send(&job.token(), &mut stored).await?;
             if job.made_again {
-                rows.add(&stored);
+                rows.add(&stored.rows);
             }
             let mut missing = self.missing(job, refused).await?;
             if !missing.is_empty() {
@@ -195,7 +191,7 @@ impl Settler {
                 self.send(&job.token().part(&format!("r{repair}")), &mut missing).await?;
                 *repair += 1;
                 let missing = self.missing(job, refused).await?;
-                left = missing.event_rows + missing.quarantined.values().sum::<u64>();
+                left = missing.rows.total();
             }
         }
         if left > 0 {
@@ -290,11 +286,6 @@ impl Settler {
             metrics.quarantined.with_label_values(&[reason]).inc_by(*rows);
         }
     }
-}
-
-fn delays() -> ExponentialBackoff {
-    let schedule = ExponentialBuilder::new().with_min_delay(Duration::from_millis(100));
-    schedule.with_max_delay(LONGEST_DELAY).with_jitter().without_max_times().build()
 }
 
 fn batch_row(job: &Job) -> BatchRow {

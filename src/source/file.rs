@@ -133,17 +133,6 @@ impl Source for FileSource {
         Ok(())
     }
 
-    fn begin(&mut self, _: &PartitionId, _: i64) -> Result<(), SourceError> {
-        // Lines come one after the other anyway; who has them already passes over them.
-        Ok(())
-    }
-
-    fn look_again(&mut self, _: &PartitionId) {}
-
-    fn release(&mut self, _: &PartitionId) -> Result<(), SourceError> {
-        Ok(())
-    }
-
     fn waker(&self) -> Arc<Waker> {
         Arc::clone(&self.waker)
     }

@@ -35,14 +35,21 @@ pub trait Source {
     fn commit(&mut self, commits: Vec<Commit>) -> Result<(), SourceError>;
 
     /// Hand over every record of the partition from this offset on. Earlier ones may come before it.
-    fn begin(&mut self, partition: &PartitionId, offset: i64) -> Result<(), SourceError>;
+    /// A source that has one log and reads it once has nothing to do for it.
+    fn begin(&mut self, _partition: &PartitionId, _offset: i64) -> Result<(), SourceError> {
+        Ok(())
+    }
 
     /// What stands in Kafka is not what a partition's work rests on: its log broke off, or a commit
     /// was fenced. Look it up and assign it anew.
-    fn look_again(&mut self, partition: &PartitionId);
+    /// Only where others may work on it too.
+    fn look_again(&mut self, _partition: &PartitionId) {}
 
     /// A revoked partition has nothing in flight any more.
-    fn release(&mut self, partition: &PartitionId) -> Result<(), SourceError>;
+    /// Only where partitions are revoked.
+    fn release(&mut self, _partition: &PartitionId) -> Result<(), SourceError> {
+        Ok(())
+    }
 
     /// Rings when a batch is settled or it is time to stop.
     fn waker(&self) -> Arc<Waker>;

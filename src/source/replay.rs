@@ -115,16 +115,6 @@ impl Source for ReplaySource {
         Ok(())
     }
 
-    fn begin(&mut self, _: &PartitionId, _: i64) -> Result<(), SourceError> {
-        Ok(())
-    }
-
-    fn look_again(&mut self, _: &PartitionId) {}
-
-    fn release(&mut self, _: &PartitionId) -> Result<(), SourceError> {
-        Ok(())
-    }
-
     fn waker(&self) -> Arc<Waker> {
         Arc::clone(&self.waker)
     }

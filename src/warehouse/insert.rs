@@ -17,6 +17,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use clickhouse::Client;
 
 use super::Warehouse;
 use super::outcome::InsertError;
@@ -109,23 +110,23 @@ impl Warehouse {
         block: Bytes,
     ) -> Result<(), InsertError> {
         let sql = format!("INSERT INTO {} FORMAT ArrowStream", table.name());
-        let insert = self
-            .client()
-            .insert_formatted_with(sql)
-            .with_setting("query_id", token.query_id(table))
-            .with_setting("insert_deduplication_token", token.deduplication(table))
-            .with_setting("insert_deduplicate", "1");
-        send(insert, block).await
+        send(self.under(table, token).insert_formatted_with(sql), block).await
     }
 
     /// Try a block on an empty table that is like `events`, and drop it: whether ClickHouse would
     /// take these rows. The table is named by `trial`.
     pub async fn try_events(&self, trial: &str, block: Bytes) -> Result<(), InsertError> {
-        let insert = self
-            .client()
-            .insert_formatted_with(format!("INSERT INTO `{trial}` FORMAT ArrowStream"))
-            .with_setting("insert_deduplicate", "0");
-        send(insert, block).await
+        let client = one_block(self.client()).with_setting("insert_deduplicate", "0");
+        let sql = format!("INSERT INTO `{trial}` FORMAT ArrowStream");
+        send(client.insert_formatted_with(sql), block).await
+    }
+
+    /// A client whose inserts go as one block under a token.
+    pub(super) fn under(&self, table: Table, token: &Token) -> Client {
+        one_block(self.client())
+            .with_setting("query_id", token.query_id(table))
+            .with_setting("insert_deduplication_token", token.deduplication(table))
+            .with_setting("insert_deduplicate", "1")
     }
 
     /// Make the table for [`Warehouse::try_events`].
@@ -140,12 +141,10 @@ impl Warehouse {
     }
 }
 
-async fn send(
-    insert: clickhouse::insert_formatted::InsertFormatted,
-    block: Bytes,
-) -> Result<(), InsertError> {
-    let mut insert = insert
-        .with_timeouts(Some(SEND_TIMEOUT), Some(INSERT_TIMEOUT))
+/// Nothing splits a block, and an insert that has returned is done.
+fn one_block(client: &Client) -> Client {
+    client
+        .clone()
         .with_setting("async_insert", "0")
         .with_setting("max_insert_threads", "1")
         .with_setting("input_format_parallel_parsing", "0")
@@ -153,7 +152,14 @@ async fn send(
         .with_setting("min_insert_block_size_rows", "100000000")
         .with_setting("min_insert_block_size_bytes", "10000000000")
         // A backfill may span more months than the default of 100 table partitions.
-        .with_setting("max_partitions_per_insert_block", "0");
+        .with_setting("max_partitions_per_insert_block", "0")
+}
+
+async fn send(
+    insert: clickhouse::insert_formatted::InsertFormatted,
+    block: Bytes,
+) -> Result<(), InsertError> {
+    let mut insert = insert.with_timeouts(Some(SEND_TIMEOUT), Some(INSERT_TIMEOUT));
     let mut rest = block;
     while !rest.is_empty() {
         let chunk = rest.split_to(rest.len().min(CHUNK_BYTES));

@@ -226,16 +226,9 @@ impl Warehouse {
     {
         // The client cannot read the types of named tuples, so it must not check them; columns are
         // matched by name all the same.
-        let client = self.client().clone().with_validation(false);
+        let client = self.under(table, token).with_validation(false);
         let insert = client.insert::<R>(table.name()).await?;
-        let mut insert = insert
-            .with_timeouts(Some(READ_TIMEOUT), Some(READ_TIMEOUT))
-            .with_setting("query_id", token.query_id(table))
-            .with_setting("insert_deduplication_token", token.deduplication(table))
-            .with_setting("insert_deduplicate", "1")
-            .with_setting("max_insert_threads", "1")
-            .with_setting("input_format_parallel_parsing", "0")
-            .with_setting("async_insert", "0");
+        let mut insert = insert.with_timeouts(Some(READ_TIMEOUT), Some(READ_TIMEOUT));
         for row in rows {
             insert.write(row).await?;
         }

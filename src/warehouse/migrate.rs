@@ -53,39 +53,19 @@ pub struct Migration {
 
 /// Every migration, in order.
 pub const ALL: &[Migration] = &[
-    Migration {
-        version: 1,
-        name: "events",
-        sql: include_str!("../../deploy/clickhouse/0001_events.sql"),
-    },
-    Migration {
-        version: 2,
-        name: "quarantine",
-        sql: include_str!("../../deploy/clickhouse/0002_quarantine.sql"),
-    },
-    Migration {
-        version: 3,
-        name: "batches",
-        sql: include_str!("../../deploy/clickhouse/0003_batches.sql"),
-    },
-    Migration {
-        version: 4,
-        name: "gaps",
-        sql: include_str!("../../deploy/clickhouse/0004_gaps.sql"),
-    },
-    Migration {
-        version: 5,
-        name: "replays",
-        sql: include_str!("../../deploy/clickhouse/0005_replays.sql"),
-    },
-    Migration {
-        version: 6,
-        name: "resolutions",
-        sql: include_str!("../../deploy/clickhouse/0006_resolutions.sql"),
-    },
+    Migration::of(1, "events", include_str!("../../deploy/clickhouse/0001_events.sql")),
+    Migration::of(2, "quarantine", include_str!("../../deploy/clickhouse/0002_quarantine.sql")),
+    Migration::of(3, "batches", include_str!("../../deploy/clickhouse/0003_batches.sql")),
+    Migration::of(4, "gaps", include_str!("../../deploy/clickhouse/0004_gaps.sql")),
+    Migration::of(5, "replays", include_str!("../../deploy/clickhouse/0005_replays.sql")),
+    Migration::of(6, "resolutions", include_str!("../../deploy/clickhouse/0006_resolutions.sql")),
 ];
 
 impl Migration {
+    const fn of(version: u32, name: &'static str, sql: &'static str) -> Migration {
+        Migration { version, name, sql }
+    }
+
     /// SHA-256 of the statement, in lower-case hex.
     pub fn checksum(&self) -> String {
         Sha256::digest(self.sql).iter().map(|byte| format!("{byte:02x}")).collect()

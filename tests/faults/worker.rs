@@ -10,16 +10,16 @@
 //! Deliberately unknown here: Kafka, ClickHouse.
 
 use std::fs::{self, File};
-use std::io;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{LazyLock, OnceLock, mpsc};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use trailhouse::config::Config;
+use trailhouse::demo::spawn;
 
 use crate::harness::{self, DEADLINE};
 
@@ -199,22 +199,4 @@ fn program() -> &'static Path {
         (program, dir)
     });
     program
-}
-
-/// Spawns from a thread that ends with this process only: the kernel takes the death of the thread
-/// for that of the parent, and a test's thread ends with its test.
-fn spawn(command: Command) -> io::Result<Child> {
-    type Job = (Command, mpsc::Sender<io::Result<Child>>);
-    static SPAWNER: LazyLock<mpsc::Sender<Job>> = LazyLock::new(|| {
-        let (jobs, queue) = mpsc::channel::<Job>();
-        thread::spawn(move || {
-            for (mut command, reply) in queue {
-                let _ = reply.send(command.spawn());
-            }
-        });
-        jobs
-    });
-    let (reply, answer) = mpsc::channel();
-    SPAWNER.send((command, reply)).unwrap();
-    answer.recv().unwrap()
 }

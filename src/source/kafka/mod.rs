@@ -43,6 +43,7 @@ pub use ends::{LogEnds, log_ends};
 
 /// How long reading from elsewhere may take to begin: the polling thread waits for it.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// A consumer of topics.
 pub struct KafkaSource {
     consumer: Arc<BaseConsumer<Context>>,
