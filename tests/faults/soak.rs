@@ -97,7 +97,7 @@ impl Soak {
 const PHRASES: [(&str, &str); 4] = [
     ("assignments", " assigned partition="),
     ("batches fenced", " fenced: "),
-    ("batches made again", " made_again_to="),
+    ("batches made again", "start.made_again_to="),
     ("outcomes unclear, looked up", "looking, then again"),
 ];
 
