@@ -180,7 +180,7 @@ impl Loaded {
         });
         let aliases: Arc<HashMap<String, String>> = Arc::new(aliases.collect());
         move |topic| {
-            let found = config.kafka.topics.iter().find(|known| known.name == topic);
+            let found = config.kafka.topic(topic);
             let rule = found.map(topic_rule).unwrap_or_default();
             let most = config.pipeline.max_record_bytes;
             Arc::new(catalog.normaliser(topic, &rule, &aliases, most))

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
+use regex_lite::Regex;
 use serde::{Deserialize, Serialize};
 
 use crate::event::PartitionId;
@@ -48,11 +49,12 @@ pub struct KafkaConfig {
     pub accept_gap: BTreeSet<PartitionId>,
 }
 
-/// One topic.
+/// One topic, or the topics of a pattern.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TopicConfig {
-    /// The topic's name.
+    /// The topic's name; one that begins with `^` is a regular expression, and stands for every
+    /// topic it finds, now and later.
     pub name: String,
     /// The mapping of all its records; empty leaves the choice to headers and shapes.
     pub schema: String,
@@ -60,6 +62,14 @@ pub struct TopicConfig {
     pub tenant: String,
     /// Whether the body may say whose log it belongs to.
     pub tenant_from_body: bool,
+}
+
+impl TopicConfig {
+    /// The expression, where the name is one.
+    fn pattern(&self) -> Option<Result<Regex, regex_lite::Error>> {
+        // librdkafka, which reads the same expression, tells them by this.
+        self.name.starts_with('^').then(|| Regex::new(&self.name))
+    }
 }
 
 /// librdkafka properties that delivery rests on, and where to say it instead.
@@ -149,12 +159,25 @@ impl KafkaConfig {
             if topic.name.is_empty() {
                 say(&format!("topics.{at}.name"), "must name a topic");
             }
+            if let Some(Err(error)) = topic.pattern() {
+                let message = format!("`{}` is no regular expression: {error}", topic.name);
+                say(&format!("topics.{at}.name"), &message);
+            }
             if self.topics[..at].iter().any(|other| other.name == topic.name) {
                 let message = format!("`{}` is listed twice", topic.name);
                 say(&format!("topics.{at}.name"), &message);
             }
         }
         wrong
+    }
+
+    /// What is set of a topic: by its name, else by the first pattern that finds it.
+    pub fn topic(&self, name: &str) -> Option<&TopicConfig> {
+        let is_found = |topic: &&TopicConfig| {
+            topic.pattern().is_some_and(|pattern| pattern.is_ok_and(|it| it.is_match(name)))
+        };
+        let named = self.topics.iter().find(|topic| topic.name == name);
+        named.or_else(|| self.topics.iter().find(is_found))
     }
 
     fn check_properties(&self) -> Vec<(String, String)> {

@@ -7,6 +7,7 @@
 //!
 //! Deliberately unknown here: what is stored.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::super::{KafkaConfig, SourceError, native};
+use super::super::{KafkaConfig, SourceError, TopicConfig, native};
 use super::assign::REQUEST_TIMEOUT;
 use super::client::client_config;
 use crate::event::LogId;
@@ -32,15 +33,45 @@ pub struct LogEnds {
     pub end: i64,
 }
 
+/// The topics of a configuration that are there: those it names, whether they are there or not,
+/// and those its patterns find. Blocks.
+pub fn topics(config: &KafkaConfig) -> Result<Vec<String>, SourceError> {
+    let is_pattern = |topic: &&TopicConfig| topic.name.starts_with('^');
+    let (patterns, named): (Vec<_>, Vec<_>) = config.topics.iter().partition(is_pattern);
+    let mut names: BTreeSet<String> = named.into_iter().map(|topic| topic.name.clone()).collect();
+    if !patterns.is_empty() {
+        let consumer = client(config)?;
+        let metadata = consumer.fetch_metadata(None, REQUEST_TIMEOUT);
+        let metadata = metadata.map_err(|error| {
+            failed(&consumer, config, "listing the topics", error.to_string())
+        })?;
+        let all = metadata.topics().iter().map(|topic| topic.name());
+        names.extend(all.filter(|name| config.topic(name).is_some()).map(str::to_owned));
+    }
+    Ok(names.into_iter().collect())
+}
+
+fn client(config: &KafkaConfig) -> Result<BaseConsumer<Quiet>, SourceError> {
+    let client = client_config(config).create_with_context(Quiet::default());
+    client.map_err(|error| SourceError::Fatal(format!("kafka: {error}")))
+}
+
+fn failed(
+    consumer: &BaseConsumer<Quiet>,
+    config: &KafkaConfig,
+    what: &str,
+    cause: String,
+) -> SourceError {
+    SourceError::Unavailable {
+        what: format!("kafka at {}: {what}", config.brokers),
+        cause: heard(consumer).unwrap_or(cause),
+    }
+}
+
 /// The ends of every partition of some topics. Blocks.
 pub fn log_ends(config: &KafkaConfig, topics: &[&str]) -> Result<Vec<LogEnds>, SourceError> {
-    let consumer: BaseConsumer<Quiet> = client_config(config)
-        .create_with_context(Quiet::default())
-        .map_err(|error| SourceError::Fatal(format!("kafka: {error}")))?;
-    let failed = |what: &str, cause: String| SourceError::Unavailable {
-        what: format!("kafka at {}: {what}", config.brokers),
-        cause: heard(&consumer).unwrap_or(cause),
-    };
+    let consumer = client(config)?;
+    let failed = |what: &str, cause: String| failed(&consumer, config, what, cause);
     let cluster: Arc<str> = match config.cluster.as_str() {
         "" => consumer
             .client()
