@@ -32,7 +32,10 @@ pub async fn verify(
         None if config.kafka.topics.is_empty() => {
             bail!("the configuration names no topic; say --topic")
         }
-        None => topics(&config.kafka).await?,
+        None => match topics(&config.kafka).await? {
+            none if none.is_empty() => bail!("Kafka has no topic that kafka.topics' patterns find"),
+            some => some,
+        },
         Some(name) => vec![name.to_owned()],
     };
     let warehouse = Warehouse::connect(&config.clickhouse)?;

@@ -72,8 +72,7 @@ pub fn try_records(
     let kafka = &mut loaded.config.kafka;
     let known = kafka.topic(trial.topic).cloned();
     let otherwise = TopicConfig { tenant_from_body: true, ..TopicConfig::default() };
-    let mut rule =
-        TopicConfig { name: trial.topic.to_owned(), ..known.unwrap_or(otherwise) };
+    let mut rule = TopicConfig { name: trial.topic.to_owned(), ..known.unwrap_or(otherwise) };
     if let Some(schema) = trial.schema {
         rule.schema = schema.to_owned();
     }

@@ -264,6 +264,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_with_a_pattern_is_told_with_its_line() {
+        let text = "[[kafka.topics]]\nname = \"^audit[.]\"\n\
+                    schema = \"cockpitt\"\n[[kafka.topics]]\nname = \"^team[.\"\n";
+        let found = problems_of(text).join("\n");
+        for wanted in [
+            "f:3: kafka.topics.0.schema: no mapping is called `cockpitt`; did you mean `cockpit`?",
+            "f:5: kafka.topics.1.name: `^team[.` is no regular expression",
+        ] {
+            assert!(found.contains(wanted), "{wanted}\nin\n{found}");
+        }
+    }
+
+    #[test]
     fn draining_for_longer_than_kafka_waits_is_a_problem() {
         let told = |text: &str| problems_of(text).first().map(ToString::to_string);
         assert_eq!(told("[pipeline]\ndrain_ms = 299999\n"), None);

@@ -15,9 +15,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
-use regex_lite::Regex;
 use serde::{Deserialize, Serialize};
 
+use super::topic::{self, TopicConfig};
 use crate::event::PartitionId;
 use crate::problem::did_you_mean;
 
@@ -47,29 +47,6 @@ pub struct KafkaConfig {
     /// (`--accept-gap`), not a setting to stay.
     #[serde(skip)]
     pub accept_gap: BTreeSet<PartitionId>,
-}
-
-/// One topic, or the topics of a pattern.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TopicConfig {
-    /// The topic's name; one that begins with `^` is a regular expression, and stands for every
-    /// topic it finds, now and later.
-    pub name: String,
-    /// The mapping of all its records; empty leaves the choice to headers and shapes.
-    pub schema: String,
-    /// The tenant of all its records that have no `tenant` header; empty for none.
-    pub tenant: String,
-    /// Whether the body may say whose log it belongs to.
-    pub tenant_from_body: bool,
-}
-
-impl TopicConfig {
-    /// The expression, where the name is one.
-    fn pattern(&self) -> Option<Result<Regex, regex_lite::Error>> {
-        // librdkafka, which reads the same expression, tells them by this.
-        self.name.starts_with('^').then(|| Regex::new(&self.name))
-    }
 }
 
 /// librdkafka properties that delivery rests on, and where to say it instead.
@@ -155,34 +132,25 @@ impl KafkaConfig {
         for (field, message) in self.check_properties() {
             say(&field, &message);
         }
-        for (at, topic) in self.topics.iter().enumerate() {
-            if topic.name.is_empty() {
-                say(&format!("topics.{at}.name"), "must name a topic");
-            }
-            if let Some(Err(error)) = topic.pattern() {
-                let message = format!("`{}` is no regular expression: {error}", topic.name);
-                say(&format!("topics.{at}.name"), &message);
-            }
-            if self.topics[..at].iter().any(|other| other.name == topic.name) {
-                let message = format!("`{}` is listed twice", topic.name);
-                say(&format!("topics.{at}.name"), &message);
-            }
+        for (field, message) in topic::check(&self.topics, self.broker_assigns()) {
+            say(&field, &message);
         }
         wrong
     }
 
     /// What is set of a topic: by its name, else by the first pattern that finds it.
     pub fn topic(&self, name: &str) -> Option<&TopicConfig> {
-        let is_found = |topic: &&TopicConfig| {
-            topic.pattern().is_some_and(|pattern| pattern.is_ok_and(|it| it.is_match(name)))
-        };
-        let named = self.topics.iter().find(|topic| topic.name == name);
-        named.or_else(|| self.topics.iter().find(is_found))
+        topic::set_of(&self.topics, name)
+    }
+
+    /// Whether the broker assigns partitions, and evaluates patterns, itself.
+    fn broker_assigns(&self) -> bool {
+        self.properties.get("group.protocol").is_some_and(|name| name == "consumer")
     }
 
     fn check_properties(&self) -> Vec<(String, String)> {
         let mut wrong = Vec::new();
-        let modern = self.properties.get("group.protocol").is_some_and(|name| name == "consumer");
+        let modern = self.broker_assigns();
         for (name, value) in &self.properties {
             let reserved = RESERVED.iter().find(|(reserved, _)| reserved == name);
             let refused = || ClientConfig::new().set(name, value).create_native_config().err();

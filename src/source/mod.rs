@@ -16,6 +16,7 @@ pub mod file;
 pub mod kafka;
 mod native;
 pub mod replay;
+mod topic;
 mod wake;
 
 use std::sync::Arc;
@@ -23,7 +24,8 @@ use std::time::Duration;
 
 use crate::event::{LogId, PartitionId, RawRecord};
 
-pub use config::{KafkaConfig, TopicConfig};
+pub use config::KafkaConfig;
+pub use topic::TopicConfig;
 pub use wake::Waker;
 
 /// A place records come from.

@@ -36,15 +36,14 @@ pub struct LogEnds {
 /// The topics of a configuration that are there: those it names, whether they are there or not,
 /// and those its patterns find. Blocks.
 pub fn topics(config: &KafkaConfig) -> Result<Vec<String>, SourceError> {
-    let is_pattern = |topic: &&TopicConfig| topic.name.starts_with('^');
+    let is_pattern = |topic: &&TopicConfig| topic.is_pattern();
     let (patterns, named): (Vec<_>, Vec<_>) = config.topics.iter().partition(is_pattern);
     let mut names: BTreeSet<String> = named.into_iter().map(|topic| topic.name.clone()).collect();
     if !patterns.is_empty() {
         let consumer = client(config)?;
         let metadata = consumer.fetch_metadata(None, REQUEST_TIMEOUT);
-        let metadata = metadata.map_err(|error| {
-            failed(&consumer, config, "listing the topics", error.to_string())
-        })?;
+        let metadata = metadata
+            .map_err(|error| failed(&consumer, config, "listing the topics", error.to_string()))?;
         let all = metadata.topics().iter().map(|topic| topic.name());
         names.extend(all.filter(|name| config.topic(name).is_some()).map(str::to_owned));
     }
