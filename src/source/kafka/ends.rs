@@ -11,6 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use backon::{BlockingRetryable as _, ConstantBuilder};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
@@ -21,6 +22,10 @@ use super::super::{KafkaConfig, SourceError, TopicConfig, native};
 use super::assign::REQUEST_TIMEOUT;
 use super::client::client_config;
 use crate::event::LogId;
+
+/// How often, and how many times, a partition without a leader is asked again: ten seconds.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+const LOOKS: usize = 100;
 
 /// A partition's log, and what of it Kafka holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,11 +77,7 @@ pub fn log_ends(config: &KafkaConfig, topics: &[&str]) -> Result<Vec<LogEnds>, S
     let consumer = client(config)?;
     let failed = |what: &str, cause: String| failed(&consumer, config, what, cause);
     let cluster: Arc<str> = match config.cluster.as_str() {
-        "" => consumer
-            .client()
-            .fetch_cluster_id(REQUEST_TIMEOUT)
-            .ok_or_else(|| failed("asking for the cluster's id", "no answer".into()))?
-            .into(),
+        "" => cluster_id_by(&consumer, config)?.into(),
         name => name.into(),
     };
     let ids = match config.topic_ids {
@@ -97,8 +98,12 @@ pub fn log_ends(config: &KafkaConfig, topics: &[&str]) -> Result<Vec<LogEnds>, S
         let id = id.unwrap_or_else(|| Ok(String::new()));
         let id = id.map_err(|cause| failed(&format!("reading the id of {topic}"), cause))?;
         for partition in partitions {
-            let (start, end) =
-                consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT).map_err(|error| {
+            let ask = || consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT);
+            let (start, end) = ask
+                .retry(ConstantBuilder::new().with_delay(LOOK_EVERY).with_max_times(LOOKS))
+                .when(has_no_leader)
+                .call()
+                .map_err(|error| {
                     failed(&format!("reading the ends of {topic}/{partition}"), error.to_string())
                 })?;
             let log = LogId {
@@ -111,6 +116,28 @@ pub fn log_ends(config: &KafkaConfig, topics: &[&str]) -> Result<Vec<LogEnds>, S
         }
     }
     Ok(found)
+}
+
+/// The id of a configuration's cluster, by its own word. Blocks.
+pub fn cluster_id(config: &KafkaConfig) -> Result<String, SourceError> {
+    cluster_id_by(&client(config)?, config)
+}
+
+fn cluster_id_by(
+    consumer: &BaseConsumer<Quiet>,
+    config: &KafkaConfig,
+) -> Result<String, SourceError> {
+    let id = consumer.client().fetch_cluster_id(REQUEST_TIMEOUT);
+    id.ok_or_else(|| failed(consumer, config, "asking for the cluster's id", "no answer".into()))
+}
+
+/// A topic that was made a moment ago, or a leader that moves: the broker is still about to lead.
+fn has_no_leader(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{LeaderNotAvailable, NotLeaderForPartition, UnknownTopicOrPartition};
+    matches!(
+        error.rdkafka_error_code(),
+        Some(LeaderNotAvailable | NotLeaderForPartition | UnknownTopicOrPartition)
+    )
 }
 
 /// Why nobody answers, as librdkafka knows it once it is polled.
