@@ -213,6 +213,12 @@ impl Health {
         self.parts().remove(part);
     }
 
+    /// A part that works again when whoever speaks for it has ended, in whatever way: also a task
+    /// that is given up while it waits to try again.
+    pub fn part(&self, name: String) -> Part {
+        Part { health: self.clone(), name }
+    }
+
     /// Every failing part with its reason.
     pub fn failing(&self) -> BTreeMap<String, String> {
         self.parts().clone()
@@ -220,5 +226,24 @@ impl Health {
 
     fn parts(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A part that fails for no longer than this is held.
+pub struct Part {
+    health: Health,
+    name: String,
+}
+
+impl Part {
+    /// It fails, for this reason.
+    pub fn fails(&self, reason: impl Into<String>) {
+        self.health.fails(&self.name, reason);
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.health.works(&self.name);
     }
 }

@@ -107,7 +107,8 @@ impl Settler {
     pub async fn settle(self: Arc<Self>, job: Job) -> Result<Settled, SettleError> {
         let timer = self.metrics.batch_seconds.start_timer();
         let job = Arc::new(job);
-        let part = format!("inserts of {}", job.partition());
+        // Works again when this ends, also where it is given up.
+        let part = self.health.part(format!("inserts of {}", job.partition()));
         let mut delays = patience().build();
         let mut refused = BTreeMap::new();
         let mut repair = 0;
@@ -125,7 +126,7 @@ impl Settler {
             };
             (look_first, outcome) = (true, "read_back");
             self.metrics.insert_retries.inc();
-            self.health.fails(&part, error.to_string());
+            part.fails(error.to_string());
             if let InsertError::Poison(why) = &error {
                 let found = self.find_refused(&job, why, &mut refused).await?;
                 if found > 0 {
@@ -144,7 +145,6 @@ impl Settler {
             }
             tokio::time::sleep(delay).await;
         }
-        self.health.works(&part);
         timer.observe_duration();
         self.count(&job, &rows, outcome);
         Ok(Settled {
@@ -331,3 +331,6 @@ pub enum SettleError {
     #[error("{0}: {1}; lower pipeline.batch_records")]
     Columns(Token, BlockError),
 }
+
+#[cfg(test)]
+mod tests;
