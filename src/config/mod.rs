@@ -264,13 +264,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_pattern_is_told_with_its_line() {
-        let text = "[[kafka.topics]]\nname = \"^audit[.]\"\n\
+    fn what_is_wrong_with_a_pattern_or_the_dead_letter_topic_is_told_with_its_line() {
+        let text = "[kafka]\ndead_letter_topic = \"audit.dead\"\n[[kafka.topics]]\nname = \"^audit[.]\"\n\
                     schema = \"cockpitt\"\n[[kafka.topics]]\nname = \"^team[.\"\n";
         let found = problems_of(text).join("\n");
         for wanted in [
-            "f:3: kafka.topics.0.schema: no mapping is called `cockpitt`; did you mean `cockpit`?",
-            "f:5: kafka.topics.1.name: `^team[.` is no regular expression",
+            "f:2: kafka.dead_letter_topic: `audit.dead` is consumed, too (`^audit[.]` of kafka.topics)",
+            "f:5: kafka.topics.0.schema: no mapping is called `cockpitt`; did you mean `cockpit`?",
+            "f:7: kafka.topics.1.name: `^team[.` is no regular expression",
         ] {
             assert!(found.contains(wanted), "{wanted}\nin\n{found}");
         }

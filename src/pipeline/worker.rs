@@ -76,6 +76,8 @@ impl Worker {
             metrics: pipeline.metrics.clone(),
             health: pipeline.health.clone(),
             permits: Semaphore::new(pipeline.config.inserts_in_flight),
+            post: pipeline.post.clone(),
+            posting: Semaphore::new(1),
         });
         Worker {
             limits: Limits::share(&pipeline.config, 0),

@@ -41,6 +41,8 @@ pub struct KafkaConfig {
     /// Further librdkafka properties (`security.protocol`, …); those that delivery rests on are
     /// refused.
     pub properties: BTreeMap<String, String>,
+    /// A topic that gets a copy of every quarantined record; empty for none.
+    pub dead_letter_topic: String,
     /// What to consume.
     pub topics: Vec<TopicConfig>,
     /// Partitions whose lost records an operator has accepted: a word for one start
@@ -105,6 +107,7 @@ impl Default for KafkaConfig {
             prefetch_bytes: 4 << 20,
             session_timeout_ms: 45_000,
             properties: BTreeMap::new(),
+            dead_letter_topic: String::new(),
             topics: Vec::new(),
             accept_gap: BTreeSet::new(),
         }
@@ -135,6 +138,9 @@ impl KafkaConfig {
         for (field, message) in topic::check(&self.topics, self.broker_assigns()) {
             say(&field, &message);
         }
+        if let Some(message) = self.check_dead_letter_topic() {
+            say("dead_letter_topic", &message);
+        }
         wrong
     }
 
@@ -146,6 +152,21 @@ impl KafkaConfig {
     /// Whether the broker assigns partitions, and evaluates patterns, itself.
     fn broker_assigns(&self) -> bool {
         self.properties.get("group.protocol").is_some_and(|name| name == "consumer")
+    }
+
+    fn check_dead_letter_topic(&self) -> Option<String> {
+        let name = &self.dead_letter_topic;
+        if name.is_empty() {
+            return None;
+        }
+        if !topic::is_name(name) {
+            return Some(topic::not_a_name(name));
+        }
+        let consumed = &self.topic(name)?.name;
+        Some(format!(
+            "`{name}` is consumed, too (`{consumed}` of kafka.topics): each copy would be quarantined \
+             and copied again; name one that is not"
+        ))
     }
 
     fn check_properties(&self) -> Vec<(String, String)> {
@@ -260,5 +281,31 @@ mod tests {
         let found = config.check();
         assert_eq!(found[0].0, "session_timeout_ms");
         assert!(found[0].1.contains("has no effect"), "{found:?}");
+    }
+    #[test]
+    fn a_dead_letter_topic_is_a_topic_that_nobody_consumes_here() {
+        let problem = |dead_letter_topic: &str| {
+            let topics = ["audit.okta", "^team[.].*"];
+            let topic =
+                |name: &str| TopicConfig { name: name.to_owned(), ..TopicConfig::default() };
+            let topics = topics.map(topic).to_vec();
+            let dead_letter_topic = dead_letter_topic.to_owned();
+            let config = KafkaConfig { dead_letter_topic, topics, ..KafkaConfig::default() };
+            config.check().pop().map(|(field, message)| {
+                assert_eq!(field, "dead_letter_topic");
+                message
+            })
+        };
+        assert_eq!(problem(""), None);
+        assert_eq!(problem("audit.dead"), None);
+        for (name, wanted) in [
+            ("audit.okta", "is consumed, too (`audit.okta`"),
+            ("team.dead", "is consumed, too (`^team[.].*`"),
+            ("^dead", "no topic's name"),
+            ("dead letters", "no topic's name"),
+        ] {
+            let found = problem(name).unwrap_or_default();
+            assert!(found.contains(wanted), "{name}: {found}");
+        }
     }
 }

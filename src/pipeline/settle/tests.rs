@@ -52,6 +52,8 @@ async fn a_batch_that_is_given_up_while_its_inserts_fail_leaves_nothing_failing(
         metrics: Metrics::new().unwrap(),
         health: health.clone(),
         permits: Semaphore::new(1),
+        post: None,
+        posting: Semaphore::new(1),
     });
     let task = tokio::spawn(Arc::clone(&settler).settle(job()));
     until(|| health.failing().contains_key("inserts of t/0")).await;
