@@ -10,7 +10,7 @@
 //!
 //! `docs/DELIVERY.md` is the protocol, step by step; each step is a file here: `start` (where a
 //! partition begins), `lane` (one partition's order of things), `batch`, `intent`, `settle` (insert,
-//! read back, repair), `columns`, `poison`, `letter` (copies of what is
+//! read back, repair), `columns`, `poison`, `swell`, `letter` (copies of what is
 //! quarantined), `record`.
 //!
 //! # Invariants
@@ -37,6 +37,7 @@ mod poison;
 mod record;
 mod settle;
 mod start;
+mod swell;
 mod worker;
 
 use std::collections::BTreeSet;

@@ -17,6 +17,7 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 use serde::{Deserialize, Serialize};
 
+use super::MOST_RECORD_BYTES;
 use super::topic::{self, TopicConfig};
 use crate::event::PartitionId;
 use crate::problem::did_you_mean;
@@ -184,6 +185,10 @@ impl KafkaConfig {
                 }
                 None => match refused() {
                     Some(error) => refusal(name, &error),
+                    None if is_beyond_a_column(name, value) => format!(
+                        "is {value}, and must be at most {MOST_RECORD_BYTES}: a record is kept whole \
+                         in one column, and its batch beside it"
+                    ),
                     None => continue,
                 },
             };
@@ -226,6 +231,11 @@ impl KafkaConfig {
     }
 }
 
+fn is_beyond_a_column(name: &str, value: &str) -> bool {
+    name == "receive.message.max.bytes"
+        && value.parse::<u64>().is_ok_and(|bytes| bytes > MOST_RECORD_BYTES)
+}
+
 /// librdkafka's own words for a property that it refuses.
 fn refusal(name: &str, error: &KafkaError) -> String {
     match error {
@@ -259,6 +269,7 @@ mod tests {
             ("enable.partition.eof", "true", "is reserved"),
             ("session.timeout.ms", "1000", "kafka.session_timeout_ms"),
             ("max.poll.interval.ms", "2000", "max.poll.interval.ms"),
+            ("receive.message.max.bytes", "2000000000", "must be at most 1073741824"),
         ] {
             let found = problems(&[(name, value)]);
             assert_eq!(found.len(), 1, "{name}: {found:?}");

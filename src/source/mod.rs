@@ -28,6 +28,10 @@ pub use config::KafkaConfig;
 pub use topic::TopicConfig;
 pub use wake::Waker;
 
+/// A record has fewer bytes than this: with the largest batch before it, it stays within the 2 GiB
+/// that a column's offsets reach.
+const MOST_RECORD_BYTES: u64 = 1 << 30;
+
 /// A place records come from.
 pub trait Source {
     /// Hand over what there is. Waits until there is something, the waker is rung, or `timeout`.
