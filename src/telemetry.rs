@@ -81,6 +81,10 @@ pub struct Metrics {
     pub events: IntCounterVec,
     /// Rows stored in `quarantine`, by reason.
     pub quarantined: IntCounterVec,
+    /// Copies of quarantined records that the dead-letter topic has acknowledged.
+    pub dead_letters: IntCounter,
+    /// Times a batch's copies were sent again.
+    pub dead_letter_retries: IntCounter,
     /// Batches stored, by what closed them and whether they were read back.
     pub batches: IntCounterVec,
     /// Commits answered, by what they say and how they were answered.
@@ -153,9 +157,23 @@ impl Metrics {
             "Times a partition could not start where it should: deleted, truncated, recreated.",
             &["kind"],
         )?;
-        let retries = "Inserts sent again after an unclear or refused one.";
-        let insert_retries = IntCounter::new("trailhouse_insert_retries_total", retries)?;
-        registry.register(Box::new(insert_retries.clone()))?;
+        let count = |name: &str, help: &str| {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok::<_, prometheus::Error>(counter)
+        };
+        let insert_retries = count(
+            "trailhouse_insert_retries_total",
+            "Inserts sent again after an unclear or refused one.",
+        )?;
+        let dead_letters = count(
+            "trailhouse_dead_letters_total",
+            "Copies of quarantined records that the dead-letter topic has acknowledged.",
+        )?;
+        let dead_letter_retries = count(
+            "trailhouse_dead_letter_retries_total",
+            "Times a batch's copies to the dead-letter topic were sent again.",
+        )?;
         let options = HistogramOpts::new(
             "trailhouse_api_request_duration_seconds",
             "Seconds an API request took.",
@@ -170,6 +188,8 @@ impl Metrics {
             record_bytes,
             events,
             quarantined,
+            dead_letters,
+            dead_letter_retries,
             batches,
             commits,
             gaps,
@@ -213,6 +233,12 @@ impl Health {
         self.parts().remove(part);
     }
 
+    /// A part that works again when whoever speaks for it has ended, in whatever way: also a task
+    /// that is given up while it waits to try again.
+    pub fn part(&self, name: String) -> Part {
+        Part { health: self.clone(), name }
+    }
+
     /// Every failing part with its reason.
     pub fn failing(&self) -> BTreeMap<String, String> {
         self.parts().clone()
@@ -220,5 +246,24 @@ impl Health {
 
     fn parts(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, String>> {
         self.failing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A part that fails for no longer than this is held.
+pub struct Part {
+    health: Health,
+    name: String,
+}
+
+impl Part {
+    /// It fails, for this reason.
+    pub fn fails(&self, reason: impl Into<String>) {
+        self.health.fails(&self.name, reason);
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.health.works(&self.name);
     }
 }

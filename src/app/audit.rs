@@ -17,7 +17,7 @@ use super::up_to_date;
 use crate::audit::{self, Receipt, Report, Scope};
 use crate::config::Loaded;
 use crate::source::KafkaConfig;
-use crate::source::kafka::{LogEnds, log_ends};
+use crate::source::kafka::{self, LogEnds, log_ends};
 use crate::warehouse::Warehouse;
 
 /// Verify the topics of a configuration, or one of them, or a partition of it.
@@ -28,10 +28,14 @@ pub async fn verify(
     scope: Scope,
 ) -> anyhow::Result<Report> {
     let config = &loaded.config;
-    let topics: Vec<String> = config.kafka.topics.iter().map(|topic| topic.name.clone()).collect();
     let topics = match topic {
-        None if topics.is_empty() => bail!("the configuration names no topic; say --topic"),
-        None => topics,
+        None if config.kafka.topics.is_empty() => {
+            bail!("the configuration names no topic; say --topic")
+        }
+        None => match topics(&config.kafka).await? {
+            none if none.is_empty() => bail!("Kafka has no topic that kafka.topics' patterns find"),
+            some => some,
+        },
         Some(name) => vec![name.to_owned()],
     };
     let warehouse = Warehouse::connect(&config.clickhouse)?;
@@ -65,6 +69,13 @@ pub async fn receipt(
     // INVARIANT: `ends` names the partition, or fails.
     let ends = ends.first().context("Kafka did not tell of the partition")?;
     Ok(audit::receipt(&warehouse, ends, offset).await?)
+}
+
+/// The topics that are configured, those of patterns included.
+async fn topics(config: &KafkaConfig) -> anyhow::Result<Vec<String>> {
+    let config = config.clone();
+    let asked = tokio::task::spawn_blocking(move || kafka::topics(&config));
+    Ok(asked.await.context("asking Kafka panicked")??)
 }
 
 /// The ends of these topics' logs; every topic is there, and the partition that was asked for.

@@ -56,6 +56,7 @@ pub async fn run(mut loaded: Loaded, what: FileIngest<'_>) -> anyhow::Result<Don
         warehouse,
         metrics: Metrics::new().context("registering metrics")?,
         health: Health::default(),
+        post: None,
         accept_gap: BTreeSet::new(),
         runtime: tokio::runtime::Handle::current(),
     };

@@ -69,21 +69,15 @@ pub fn try_records(
     if let Some(unknown) = trial.schema.and_then(|name| loaded.catalog.unknown(name)) {
         bail!("--schema: {unknown}");
     }
-    let topics = &mut loaded.config.kafka.topics;
-    let known = topics.iter().position(|topic| topic.name == trial.topic);
-    let mut rule = match known {
-        Some(at) => topics.swap_remove(at),
-        None => TopicConfig {
-            name: trial.topic.to_owned(),
-            tenant_from_body: true,
-            ..TopicConfig::default()
-        },
-    };
+    let kafka = &mut loaded.config.kafka;
+    let known = kafka.topic(trial.topic).cloned();
+    let otherwise = TopicConfig { tenant_from_body: true, ..TopicConfig::default() };
+    let mut rule = TopicConfig { name: trial.topic.to_owned(), ..known.unwrap_or(otherwise) };
     if let Some(schema) = trial.schema {
         rule.schema = schema.to_owned();
     }
     rule.tenant_from_body = trial.tenant_from_body.unwrap_or(rule.tenant_from_body);
-    topics.push(rule);
+    kafka.topics = vec![rule];
     let normaliser = loaded.normalisers()(trial.topic);
     let catalog = &loaded.catalog;
     let mut packed = Vec::new();

@@ -12,6 +12,7 @@
 //! Deliberately unknown here: arguments, signals, exit codes.
 
 pub mod audit;
+mod dead_letter;
 pub mod ingest;
 pub mod mappings;
 pub mod output;
@@ -33,6 +34,7 @@ use tokio::task::JoinHandle;
 
 use crate::api::{self, ApiState, Authenticator};
 use crate::config::Loaded;
+use crate::gateway::DeadLetters;
 use crate::pipeline::{Done, Pipeline, Stop};
 use crate::source::kafka::KafkaSource;
 use crate::source::{KafkaConfig, Source as _, SourceError, Waker};
@@ -111,7 +113,10 @@ impl Service {
         let server = axum::serve(listener, router).with_graceful_shutdown(shutdown);
         let api = tokio::spawn(server.into_future());
         tables_are_fit(&warehouse, ingests, &health).await?;
-        let ingest = ingests.then(|| start_ingest(loaded, &warehouse, &metrics, &health));
+        let ingest = match ingests {
+            true => Some(start_ingest(loaded, &warehouse, &metrics, &health)?),
+            false => None,
+        };
         tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, ?role, "serving");
         Ok(Service { address, metrics, ingest, api, stop_api })
     }
@@ -223,24 +228,27 @@ fn start_ingest(
     warehouse: &Warehouse,
     metrics: &Metrics,
     health: &Health,
-) -> Ingest {
+) -> anyhow::Result<Ingest> {
     let waker = Arc::new(Waker::default());
     let stop = Stop::of(Arc::clone(&waker));
     let stopped = Arc::new(AtomicBool::new(false));
     let (ended, done) = oneshot::channel();
+    let dead_letters = dead_letter::dead_letters(&loaded.config.kafka)?;
+    let dead_letter_topic = &loaded.config.kafka.dead_letter_topic;
     let pipeline = Pipeline {
         config: loaded.config.pipeline.clone(),
         normaliser: Box::new(loaded.normalisers()),
         warehouse: warehouse.clone(),
         metrics: metrics.clone(),
         health: health.clone(),
+        post: dead_letters.clone().map(|letters| dead_letter::post(dead_letter_topic, letters)),
         accept_gap: loaded.config.kafka.accept_gap.clone(),
         runtime: tokio::runtime::Handle::current(),
     };
     let (kafka, health) = (loaded.config.kafka.clone(), health.clone());
     let (ask, given_up) = (stop.clone(), Arc::clone(&stopped));
     thread::spawn(move || {
-        let result = match connect(&kafka, &waker, &health, &given_up) {
+        let result = match connect(&kafka, dead_letters.as_deref(), &waker, &health, &given_up) {
             Err(_) if given_up.load(Ordering::Acquire) => {
                 Ok(Done { drained: true, ..Done::default() })
             }
@@ -254,17 +262,24 @@ fn start_ingest(
         // Nobody listens only when the service was dropped.
         let _ = ended.send(result);
     });
-    Ingest { stop, stopped, done: Some(done) }
+    Ok(Ingest { stop, stopped, done: Some(done) })
 }
 
 /// Connect, again and again while Kafka cannot be reached.
 fn connect(
     kafka: &KafkaConfig,
+    dead_letters: Option<&DeadLetters>,
     waker: &Arc<Waker>,
     health: &Health,
     given_up: &AtomicBool,
 ) -> Result<KafkaSource, SourceError> {
-    let source = (|| KafkaSource::connect(kafka, Arc::clone(waker), health.clone()))
+    let connect = || {
+        if let Some(dead_letters) = dead_letters {
+            dead_letter::expect_topic(dead_letters, kafka)?;
+        }
+        KafkaSource::connect(kafka, Arc::clone(waker), health.clone())
+    };
+    let source = connect
         .retry(patience())
         .when(|error| {
             matches!(error, SourceError::Unavailable { .. }) && !given_up.load(Ordering::Acquire)

@@ -220,6 +220,7 @@ impl Replay<'_> {
             warehouse: self.warehouse.clone(),
             metrics: self.metrics.clone(),
             health: Health::default(),
+            post: None,
             accept_gap: BTreeSet::new(),
             runtime: tokio::runtime::Handle::current(),
         };

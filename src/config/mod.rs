@@ -180,7 +180,7 @@ impl Loaded {
         });
         let aliases: Arc<HashMap<String, String>> = Arc::new(aliases.collect());
         move |topic| {
-            let found = config.kafka.topics.iter().find(|known| known.name == topic);
+            let found = config.kafka.topic(topic);
             let rule = found.map(topic_rule).unwrap_or_default();
             let most = config.pipeline.max_record_bytes;
             Arc::new(catalog.normaliser(topic, &rule, &aliases, most))
@@ -258,6 +258,20 @@ mod tests {
             "f:11: kafka.topics.0.schema: no mapping is called `cockpitt`; did you mean `cockpit`?",
             "f:14: tenant.0.id: must name a tenant",
             "f:19: kafka.properties.secruity.protocol: is no property of librdkafka; did you mean",
+        ] {
+            assert!(found.contains(wanted), "{wanted}\nin\n{found}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_pattern_or_the_dead_letter_topic_is_told_with_its_line() {
+        let text = "[kafka]\ndead_letter_topic = \"audit.dead\"\n[[kafka.topics]]\nname = \"^audit[.]\"\n\
+                    schema = \"cockpitt\"\n[[kafka.topics]]\nname = \"^team[.\"\n";
+        let found = problems_of(text).join("\n");
+        for wanted in [
+            "f:2: kafka.dead_letter_topic: `audit.dead` is consumed, too (`^audit[.]` of kafka.topics)",
+            "f:5: kafka.topics.0.schema: no mapping is called `cockpitt`; did you mean `cockpit`?",
+            "f:7: kafka.topics.1.name: `^team[.` is no regular expression",
         ] {
             assert!(found.contains(wanted), "{wanted}\nin\n{found}");
         }

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::watermark::watermarks;
 use crate::event::PartitionId;
+use crate::source::kafka::{LogEnds, cluster_id, log_ends};
+use crate::source::{KafkaConfig, SourceError};
 use crate::warehouse::{Tally, Warehouse};
 
 /// The bottom line.
@@ -50,11 +51,27 @@ pub(super) type Starts = HashMap<PartitionId, i64>;
 /// Where the partitions of some topics end now.
 pub(super) fn ends(bootstrap: &str, topics: &[&str]) -> anyhow::Result<Starts> {
     let marks = watermarks(bootstrap, topics)?.into_iter();
-    Ok(marks
-        .map(|marks| {
-            (PartitionId { topic: marks.topic.into(), partition: marks.partition }, marks.end)
-        })
-        .collect())
+    let partition = |LogEnds { log, .. }: &LogEnds| PartitionId {
+        topic: log.topic.clone(),
+        partition: log.partition,
+    };
+    Ok(marks.map(|marks| (partition(&marks), marks.end)).collect())
+}
+
+/// The offsets of every partition of some topics, by the broker's own word. Blocks.
+pub fn watermarks(bootstrap: &str, topics: &[&str]) -> Result<Vec<LogEnds>, SourceError> {
+    // Offsets alone: no name is asked for, and the in-process broker knows no topic ids.
+    let named = KafkaConfig { cluster: "demo".to_owned(), topic_ids: false, ..config(bootstrap) };
+    log_ends(&named, topics)
+}
+
+/// The id of the cluster. Blocks.
+pub(super) fn id_of_cluster(bootstrap: &str) -> Result<String, SourceError> {
+    cluster_id(&config(bootstrap))
+}
+
+fn config(bootstrap: &str) -> KafkaConfig {
+    KafkaConfig { brokers: bootstrap.to_owned(), ..KafkaConfig::default() }
 }
 
 /// What is counted, and where.
@@ -81,12 +98,12 @@ impl Count<'_> {
         let mut bottom = Bottom::default();
         let stored = self.warehouse.tally_from(self.cluster, &self.starts).await?;
         for marks in watermarks(self.bootstrap, self.topics)? {
-            let same = |t: &&Tally| t.topic == marks.topic && t.partition == marks.partition;
+            let LogEnds { log, end, .. } = marks;
+            let same = |t: &&Tally| *t.topic == *log.topic && t.partition == log.partition;
             let found = stored.iter().find(same);
-            let partition =
-                PartitionId { topic: marks.topic.as_str().into(), partition: marks.partition };
+            let partition = PartitionId { topic: log.topic, partition: log.partition };
             let first = self.starts.get(&partition).copied().unwrap_or(0);
-            let produced = (marks.end - first) as u64;
+            let produced = (end - first) as u64;
             let records = found.map_or(0, |tally| tally.records);
             bottom.produced += produced;
             bottom.lost += produced.saturating_sub(records);

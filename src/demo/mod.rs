@@ -25,13 +25,11 @@ mod kafka;
 pub mod launcher;
 mod process;
 mod run;
-mod watermark;
 
-pub use bottom::Bottom;
+pub use bottom::{Bottom, watermarks};
 pub use broker::{Broker, BrokerMode};
 pub use clickhouse::{ClickHouseServer, USER};
 pub use in_process::InProcessBroker;
 pub use kafka::{KafkaBroker, create_topics};
 pub use process::spawn;
 pub use run::{DemoOptions, run};
-pub use watermark::{Watermarks, watermarks};

@@ -17,10 +17,9 @@ use std::time::Duration;
 use anyhow::{Context as _, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::bottom::{Bottom, Count, ends};
+use super::bottom::{Bottom, Count, ends, id_of_cluster};
 use super::folder::{self, Folder};
 use super::generate::{self, TENANTS};
-use super::watermark::cluster_id;
 use super::{Broker, BrokerMode, ClickHouseServer, USER, process};
 use crate::app::output::{say, tell};
 use crate::app::produce::{Pace, outgoing};
@@ -107,7 +106,7 @@ impl Engines {
             // The in-process broker begins at offset 0 every time: each time it is another cluster.
             let cluster = match &broker {
                 Broker::InProcess(_) => format!("in-process-{}", chrono::Utc::now().timestamp()),
-                _ => cluster_id(&bootstrap)?,
+                _ => id_of_cluster(&bootstrap)?,
             };
             let broker = Some(broker);
             anyhow::Ok(Engines { clickhouse, broker, url, bootstrap, cluster })

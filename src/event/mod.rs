@@ -91,6 +91,40 @@ pub struct AuditEvent<'a> {
     pub raw: &'a str,
 }
 
+impl AuditEvent<'_> {
+    /// Bytes of all its texts, and a little for each of those there may be many of.
+    pub fn bytes(&self) -> usize {
+        const EACH: usize = 16;
+        let Actor { id, kind, name, email, account_id, account_name } = self.actor;
+        let actor = [id, kind, name, email, account_id, account_name];
+        let target = |target: &Target<'_>| target.id.len() + target.kind.len() + target.name.len();
+        let own = [
+            self.source_id,
+            self.tenant,
+            self.schema,
+            self.service,
+            self.action,
+            self.reason,
+            self.user_agent,
+            self.country,
+            self.region,
+            self.session_id,
+            self.request_id,
+            self.correlation_id,
+            self.message,
+            self.changes_old,
+            self.changes_new,
+            self.written_by,
+            self.raw,
+        ];
+        let texts: usize = own.into_iter().chain(actor).map(str::len).sum();
+        let pairs = self.attributes.iter().chain(self.headers);
+        let pairs: usize = pairs.map(|(name, value)| name.len() + value.len() + EACH).sum();
+        let targets: usize = self.targets.iter().map(|each| target(each) + EACH).sum();
+        texts + target(&self.target) + pairs + targets
+    }
+}
+
 /// Who did it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Actor<'a> {

@@ -33,6 +33,18 @@ pub struct RawRecord<'a> {
     pub payload: &'a [u8],
 }
 
+impl RawRecord<'_> {
+    /// Bytes of key and headers.
+    pub fn bytes_around(&self) -> usize {
+        self.headers.as_bytes().len() + self.key.map_or(0, <[u8]>::len)
+    }
+
+    /// Bytes of all of it.
+    pub fn bytes(&self) -> usize {
+        self.bytes_around() + self.payload.len()
+    }
+}
+
 /// A topic's partition.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PartitionId {

@@ -5,6 +5,8 @@
 //!
 //! # Invariants
 //! - Nothing goes in but the batch and the mappings: made again, the same rows come out.
+//! - What a batch becomes stays within [`most_bytes`], far below the 2 GiB that a column of text may
+//!   have: records that swell it beyond that are quarantined whole.
 //! - Every row of the batch is counted and digested, also those that are left out because they are
 //!   stored already.
 //!
@@ -18,6 +20,7 @@ use rustc_hash::FxHashSet;
 use sha2::{Digest as _, Sha256};
 
 use super::batch::Batch;
+use super::swell::{Size, most_bytes, swollen};
 use crate::event::{Fate, LogId, Micros, RawRecord, Reason, Rejection, id};
 use crate::schema::Normaliser;
 use crate::warehouse::block::{BlockError, EventBlock, QuarantineBlock};
@@ -120,27 +123,27 @@ pub fn columns(
     log: &LogId,
     known: &Known,
 ) -> Result<Columns, BlockError> {
-    let mut making = Making::new(log, known);
-    let mut arena = Bump::new();
-    for record in batch.records() {
-        if known.within.is_some_and(|(from, to)| record.offset < from.0 || record.offset > to.0) {
-            continue;
-        }
-        let mut result = Ok(());
-        normaliser.normalise(&record, &arena, |index, fate| {
-            if let Err(error) = making.push(&record, index, fate) {
-                result = Err(error);
-            }
-        });
-        result?;
-        arena.reset();
+    let most = most_bytes(batch.bytes());
+    let mut making = Making::new(log, known, most);
+    let sizes = making.take(batch, normaliser, &FxHashSet::default())?;
+    if making.bytes <= most {
+        return making.finish();
     }
+    let swollen = swollen(sizes, making.bytes - most);
+    tracing::warn!(%log, first = batch.range().map(|range| range.first), records = swollen.len(),
+        "records of a batch take many times their size as rows: they are quarantined whole");
+    let mut making = Making::new(log, known, usize::MAX);
+    making.take(batch, normaliser, &swollen)?;
     making.finish()
 }
 
 struct Making<'k> {
     log: &'k LogId,
     known: &'k Known,
+    /// Beyond this many bytes rows are only counted.
+    most: usize,
+    /// Of all rows, whether left out or not.
+    bytes: usize,
     events: EventBlock,
     quarantine: QuarantineBlock,
     rows: Rows,
@@ -150,10 +153,12 @@ struct Making<'k> {
 }
 
 impl Making<'_> {
-    fn new<'k>(log: &'k LogId, known: &'k Known) -> Making<'k> {
+    fn new<'k>(log: &'k LogId, known: &'k Known, most: usize) -> Making<'k> {
         Making {
             log,
             known,
+            most,
+            bytes: 0,
             events: EventBlock::default(),
             quarantine: QuarantineBlock::default(),
             rows: Rows::default(),
@@ -163,6 +168,57 @@ impl Making<'_> {
         }
     }
 
+    /// Every record to its rows, those that are swollen to one; what each record becomes.
+    fn take(
+        &mut self,
+        batch: &Batch,
+        normaliser: &Normaliser,
+        swollen: &FxHashSet<i64>,
+    ) -> Result<Vec<Size>, BlockError> {
+        let (mut arena, mut sizes) = (Bump::new(), Vec::with_capacity(batch.len()));
+        let within = self.known.within;
+        let is_asked_for =
+            |offset| within.is_none_or(|(from, to)| (from.0..=to.0).contains(&offset));
+        for record in batch.records().filter(|record| is_asked_for(record.offset)) {
+            if swollen.contains(&record.offset) {
+                self.reject_whole(&record, normaliser)?;
+                continue;
+            }
+            let before = self.bytes;
+            let mut result = Ok(());
+            normaliser.normalise(&record, &arena, |index, fate| {
+                if let Err(error) = self.push(&record, index, fate) {
+                    result = Err(error);
+                }
+            });
+            result?;
+            arena.reset();
+            sizes.push(Size {
+                offset: record.offset,
+                excess: (self.bytes - before).saturating_sub(record.bytes()),
+            });
+        }
+        Ok(sizes)
+    }
+
+    fn reject_whole(
+        &mut self,
+        record: &RawRecord<'_>,
+        normaliser: &Normaliser,
+    ) -> Result<(), BlockError> {
+        let sentence =
+            "its rows would take many times its size, and its batch has no room for them";
+        let why = Rejection {
+            reason: Reason::TooLarge,
+            sentence: sentence.to_owned(),
+            mapping: "",
+            tenant: normaliser.tenant_of_rejected(record),
+            raw: record.payload,
+        };
+        self.digest.update(id::digest(why.raw));
+        self.reject(record, (record.offset, 0), &why)
+    }
+
     fn push(
         &mut self,
         record: &RawRecord<'_>,
@@ -170,6 +226,18 @@ impl Making<'_> {
         fate: Fate<'_>,
     ) -> Result<(), BlockError> {
         let place = (record.offset, index);
+        self.bytes += match &fate {
+            Fate::Event(event) => event.bytes() + ROW_BYTES,
+            Fate::Quarantine(why) => {
+                why.raw.len() + why.sentence.len() + record.bytes_around() + ROW_BYTES
+            }
+            Fate::Skip { rule } => rule.len() + ROW_BYTES,
+        };
+        if self.bytes > self.most {
+            // It is made anew: what was made so far must not take room meanwhile.
+            (self.events, self.quarantine) = Default::default();
+            return Ok(());
+        }
         match fate {
             Fate::Event(event) => {
                 let digest = id::digest(event.raw.as_bytes());
@@ -238,6 +306,9 @@ impl Making<'_> {
     }
 }
 
+/// What of a row's columns is no text of its own, about.
+const ROW_BYTES: usize = 128;
+
 /// 2262-01-01 in microseconds: the last year ClickHouse holds in 64-bit nanoseconds.
 const MAX_MICROS: Micros = 9_214_646_400_000_000;
 
@@ -245,3 +316,6 @@ const MAX_MICROS: Micros = 9_214_646_400_000_000;
 fn received_at(record: &RawRecord<'_>) -> Micros {
     record.timestamp.filter(|at| (0..MAX_MICROS).contains(at)).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests;

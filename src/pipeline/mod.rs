@@ -10,7 +10,8 @@
 //!
 //! `docs/DELIVERY.md` is the protocol, step by step; each step is a file here: `start` (where a
 //! partition begins), `lane` (one partition's order of things), `batch`, `intent`, `settle` (insert,
-//! read back, repair), `columns`, `poison`.
+//! read back, repair), `columns`, `poison`, `swell`, `letter` (copies of what is
+//! quarantined), `record`.
 //!
 //! # Invariants
 //! - An offset is committed only when every record before it is stored.
@@ -28,12 +29,15 @@ pub mod fault;
 mod intake;
 mod intent;
 mod lane;
+mod letter;
 mod limits;
 mod open;
 mod phase;
 mod poison;
+mod record;
 mod settle;
 mod start;
+mod swell;
 mod worker;
 
 use std::collections::BTreeSet;
@@ -52,6 +56,7 @@ use crate::telemetry::{Health, Metrics};
 use crate::warehouse::Warehouse;
 
 pub use config::PipelineConfig;
+pub use letter::{Letter, Post, Posting};
 
 /// Between two tries, at most; jitter comes on top.
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
@@ -71,6 +76,8 @@ pub struct Pipeline {
     pub metrics: Metrics,
     /// Told while something fails.
     pub health: Health,
+    /// Takes copies of what is quarantined, where they are wanted.
+    pub post: Option<Post>,
     /// Partitions whose lost records an operator has accepted.
     pub accept_gap: BTreeSet<PartitionId>,
     /// Where storing runs.

@@ -30,17 +30,17 @@ pub async fn open(
     accepts_gap: bool,
 ) -> Result<Start, Refusal> {
     let (log, partition) = (assignment.log(), &assignment.partition);
-    let part = format!("looking up {partition}");
+    let part = health.part(format!("looking up {partition}"));
     let reach = (|| warehouse.reach(&log, assignment.committed.is_none()))
         .retry(patience())
         .notify(|error, delay| {
-            health.fails(&part, error.to_string());
+            part.fails(error.to_string());
             tracing::warn!(%partition, %error, delay_ms = delay.as_millis() as u64,
                 "asking ClickHouse what is stored of it; trying again");
         })
         .await
         .map_err(|error| error.to_string())?;
-    health.works(&part);
+    drop(part);
     let Gap { kind, range, after } = match start(&assignment, &reach) {
         Ok(start) => return Ok(start),
         Err(Obstacle::Newer(newer)) => return Err(newer.to_string()),

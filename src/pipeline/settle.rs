@@ -6,8 +6,8 @@
 //! # Invariants
 //! - Nothing is given up: storing is tried again, with backoff and jitter, until it succeeds or the
 //!   partition is somebody else's.
-//! - Events go before quarantine rows, these before the row in `batches`, and all of them before
-//!   the batch counts as settled.
+//! - Events go before quarantine rows, these before their copies, these before the row in
+//!   `batches`, and all of them before the batch counts as settled.
 //! - After a failure, and for a batch that may have been stored before, only positions that are not
 //!   there are inserted: first under the batch's own token, which plants it wherever it is missing,
 //!   so that a late first try is swallowed; what is missing then, under a token of its own.
@@ -23,15 +23,15 @@ use backon::BackoffBuilder as _;
 use tokio::sync::Semaphore;
 
 use super::batch::Batch;
-use super::columns::{Columns, Facts, Known, Place, Rows, columns};
-use super::fault;
+use super::columns::{Columns, Known, Place, Rows, columns};
+use super::letter::Post;
 use super::limits::ClosedBy;
-use super::{LONGEST_DELAY, patience, poison};
+use super::{LONGEST_DELAY, fault, patience, poison};
 use crate::event::{LogId, OffsetRange, PartitionId};
 use crate::schema::Normaliser;
 use crate::telemetry::{Health, Metrics};
 use crate::warehouse::block::BlockError;
-use crate::warehouse::{BatchRow, InsertError, Table, Token, Warehouse};
+use crate::warehouse::{InsertError, Table, Token, Warehouse};
 
 /// What storing needs; shared by all lanes.
 pub struct Settler {
@@ -43,6 +43,10 @@ pub struct Settler {
     pub health: Health,
     /// One permit a batch in columns.
     pub permits: Semaphore,
+    /// Takes copies of what is quarantined, where they are wanted.
+    pub post: Option<Post>,
+    /// One permit: the batch whose copies are on their way.
+    pub posting: Semaphore,
 }
 
 /// A batch that is to be stored.
@@ -102,21 +106,33 @@ pub struct Settled {
     pub quarantined_rows: u64,
 }
 
+/// What the tries at a batch have come to.
+#[derive(Debug, Default)]
+pub struct Course {
+    /// Rows that ClickHouse refuses, with its words.
+    refused: BTreeMap<Place, String>,
+    /// Clean repairs.
+    repairs: u32,
+    /// Rows that are stored by us.
+    rows: Rows,
+    /// Whether what is quarantined is copied.
+    pub copied: bool,
+}
+
 impl Settler {
     /// Store a batch.
     pub async fn settle(self: Arc<Self>, job: Job) -> Result<Settled, SettleError> {
         let timer = self.metrics.batch_seconds.start_timer();
         let job = Arc::new(job);
-        let part = format!("inserts of {}", job.partition());
+        // Works again when this ends, also where it is given up.
+        let part = self.health.part(format!("inserts of {}", job.partition()));
         let mut delays = patience().build();
-        let mut refused = BTreeMap::new();
-        let mut repair = 0;
-        let mut rows = Rows::default();
+        let mut course = Course::default();
         let (mut look_first, mut outcome) = (job.made_again, "clean");
         loop {
             let tried = match look_first {
-                false => self.first(&job, &mut rows).await,
-                true => self.again(&job, &refused, &mut repair, &mut rows).await,
+                false => self.first(&job, &mut course).await,
+                true => self.again(&job, &mut course).await,
             };
             let error = match tried {
                 Ok(()) => break,
@@ -125,12 +141,12 @@ impl Settler {
             };
             (look_first, outcome) = (true, "read_back");
             self.metrics.insert_retries.inc();
-            self.health.fails(&part, error.to_string());
+            part.fails(error.to_string());
             if let InsertError::Poison(why) = &error {
-                let found = self.find_refused(&job, why, &mut refused).await?;
+                let found = self.find_refused(&job, why, &mut course.refused).await?;
                 if found > 0 {
                     // Nothing to wait for: it is another block now.
-                    rows.refuse(found);
+                    course.rows.refuse(found);
                     continue;
                 }
             }
@@ -144,7 +160,7 @@ impl Settler {
             }
             tokio::time::sleep(delay).await;
         }
-        self.health.works(&part);
+        let Course { rows, .. } = course;
         timer.observe_duration();
         self.count(&job, &rows, outcome);
         Ok(Settled {
@@ -158,47 +174,46 @@ impl Settler {
     }
 
     /// The first try: all of it, and nothing is asked.
-    async fn first(&self, job: &Arc<Job>, rows: &mut Rows) -> Result<(), Trouble> {
-        let _permit = self.permits.acquire().await;
+    async fn first(&self, job: &Arc<Job>, course: &mut Course) -> Result<(), Trouble> {
+        let permit = self.permits.acquire().await;
         let mut columns = job.columns(Known::default()).await?;
         // Whatever becomes of this try, in the end all of them are stored, and by us.
-        rows.add(&columns.rows);
+        course.rows.add(&columns.rows);
         self.send(&job.token(), &mut columns).await?;
-        self.record(job, &columns.facts).await
+        drop(permit);
+        let facts = columns.facts;
+        self.copy(job, facts.quarantined_rows, course).await?;
+        self.record(job, &facts).await
     }
 
     /// Any other try: only what is not there.
-    async fn again(
-        &self,
-        job: &Arc<Job>,
-        refused: &BTreeMap<Place, String>,
-        repair: &mut u32,
-        rows: &mut Rows,
-    ) -> Result<(), Trouble> {
-        let _permit = self.permits.acquire().await;
-        let mut stored = self.missing(job, refused).await?;
+    async fn again(&self, job: &Arc<Job>, course: &mut Course) -> Result<(), Trouble> {
+        let permit = self.permits.acquire().await;
+        let mut stored = self.missing(job, &course.refused).await?;
         let mut left = 0;
         if !stored.is_empty() {
             self.send(&job.token(), &mut stored).await?;
             if job.made_again {
-                rows.add(&stored.rows);
+                course.rows.add(&stored.rows);
             }
-            let mut missing = self.missing(job, refused).await?;
+            let mut missing = self.missing(job, &course.refused).await?;
             if !missing.is_empty() {
                 // Its own token lets them through no more: it was planted, and they were deleted
                 // since. Every owner counts its repairs from 0, and goes on only after a clean one:
                 // so an unclear one that arrives late is swallowed too.
-                self.send(&job.token().part(&format!("r{repair}")), &mut missing).await?;
-                *repair += 1;
-                let missing = self.missing(job, refused).await?;
+                let repair = format!("r{}", course.repairs);
+                self.send(&job.token().part(&repair), &mut missing).await?;
+                course.repairs += 1;
+                let missing = self.missing(job, &course.refused).await?;
                 left = missing.rows.total();
             }
         }
+        drop(permit);
         if left > 0 {
             let why = format!("{left} rows are not there after a clean insert; is there a TTL?");
             return Err(InsertError::Retry(why).into());
         }
-        self.record_found(job, &stored.facts).await
+        self.record_found(job, &stored.facts, course).await
     }
 
     /// Columns of what is not there.
@@ -245,38 +260,6 @@ impl Settler {
         Ok(())
     }
 
-    /// The batch's row, of what was sent.
-    async fn record(&self, job: &Job, facts: &Facts) -> Result<(), Trouble> {
-        let row = BatchRow {
-            event_rows: facts.event_rows,
-            quarantined_rows: facts.quarantined_rows,
-            skipped: facts.skipped.clone(),
-            mapping_versions: facts.mapping_versions.clone(),
-            digest: facts.digest,
-            ..batch_row(job)
-        };
-        self.warehouse.add_batch(&job.token(), &row).await?;
-        fault::point("insert::after_batches");
-        Ok(())
-    }
-
-    /// The batch's row, of what is there.
-    async fn record_found(&self, job: &Job, facts: &Facts) -> Result<(), Trouble> {
-        let found = self.warehouse.summary(&job.log, job.range).await.map_err(InsertError::from)?;
-        if found.batches > 0 {
-            return Ok(());
-        }
-        let row = BatchRow {
-            event_rows: found.event_rows,
-            quarantined_rows: found.quarantined_rows,
-            skipped: facts.skipped.clone(),
-            mapping_versions: found.mapping_versions,
-            digest: found.digest,
-            ..batch_row(job)
-        };
-        Ok(self.warehouse.add_batch(&job.token(), &row).await?)
-    }
-
     fn count(&self, job: &Job, rows: &Rows, outcome: &str) {
         let metrics = &self.metrics;
         metrics.batch_records.observe(job.batch.len() as f64);
@@ -285,24 +268,6 @@ impl Settler {
         for (reason, rows) in &rows.quarantined {
             metrics.quarantined.with_label_values(&[reason]).inc_by(*rows);
         }
-    }
-}
-
-fn batch_row(job: &Job) -> BatchRow {
-    BatchRow {
-        kafka_cluster: job.log.cluster.to_string(),
-        kafka_topic: job.log.topic.to_string(),
-        kafka_incarnation: job.log.incarnation.to_string(),
-        kafka_partition: job.log.partition,
-        first_offset: job.range.first,
-        last_offset: job.range.last,
-        event_rows: 0,
-        quarantined_rows: 0,
-        skipped: Vec::new(),
-        empty_ranges: job.batch.holes().iter().map(|hole| (hole.first, hole.last)).collect(),
-        mapping_versions: Vec::new(),
-        token: job.token().to_string(),
-        digest: [0; 32],
     }
 }
 
@@ -331,3 +296,6 @@ pub enum SettleError {
     #[error("{0}: {1}; lower pipeline.batch_records")]
     Columns(Token, BlockError),
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,6 +76,8 @@ impl Worker {
             metrics: pipeline.metrics.clone(),
             health: pipeline.health.clone(),
             permits: Semaphore::new(pipeline.config.inserts_in_flight),
+            post: pipeline.post.clone(),
+            posting: Semaphore::new(1),
         });
         Worker {
             limits: Limits::share(&pipeline.config, 0),
@@ -269,7 +271,8 @@ impl Worker {
         Ok(())
     }
 
-    /// End what is done for a lane.
+    /// End what is done for a lane. What its task told of failing ends with the task: only then,
+    /// for it may still be at work when it is told to end.
     pub(super) fn forget(&mut self, partition: &PartitionId) {
         if let Some(lane) = self.lanes.remove(partition) {
             self.done.passed_over += lane.passed_over;
@@ -280,13 +283,7 @@ impl Worker {
         if let Some(task) = self.tasks.remove(partition) {
             task.abort();
         }
-        for part in [
-            partition.to_string(),
-            format!("inserts of {partition}"),
-            format!("looking up {partition}"),
-        ] {
-            self.pipeline.health.works(&part);
-        }
+        self.pipeline.health.works(&partition.to_string());
         self.limits = Limits::share(&self.pipeline.config, self.lanes.len());
     }
 

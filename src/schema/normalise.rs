@@ -104,7 +104,7 @@ impl Normaliser {
 
     fn text<'a>(&self, record: &RawRecord<'a>) -> Result<&'a str, Fault> {
         let payload = record.payload;
-        let bytes = payload.len() + bytes_around(record);
+        let bytes = record.bytes();
         if bytes > self.max_record_bytes {
             let most = self.max_record_bytes;
             let sentence = format!("{bytes} bytes, and pipeline.max_record_bytes is {most}");
@@ -176,7 +176,7 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
     fn repeated_bytes(&self, place: &Place<'a>) -> usize {
         let around = place.around.cloud_event.iter().chain(place.wrapper_rest);
         let around: usize = around.map(|(name, value)| name.len() + value.len()).sum();
-        around + bytes_around(self.record)
+        around + self.record.bytes_around()
     }
 
     /// What all elements together may carry so.
@@ -322,11 +322,6 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
 /// The lists that make a walked object a wrapper of a schema's events.
 fn lists_of<'a>(schema: &Schema, found: &Found<'a>) -> impl Iterator<Item = &'a List<'a>> {
     schema.each.iter().filter_map(|slot| found.leaf(*slot).list())
-}
-
-/// What is kept of a record with each of its rows, beside its payload.
-fn bytes_around(record: &RawRecord<'_>) -> usize {
-    record.headers.as_bytes().len() + record.key.map_or(0, <[u8]>::len)
 }
 
 /// Whichever list were taken, the events of the other would be lost.

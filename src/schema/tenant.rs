@@ -32,7 +32,7 @@ impl Normaliser {
     }
 
     /// Whose log a record would have been whose body cannot be read; empty when nobody says.
-    pub(super) fn tenant_of_rejected<'a>(&'a self, record: &RawRecord<'a>) -> &'a str {
+    pub fn tenant_of_rejected<'a>(&'a self, record: &RawRecord<'a>) -> &'a str {
         let named = self.outer_tenant(record).ok().flatten();
         named.map_or("", |name| self.resolved(name))
     }

@@ -17,6 +17,8 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 use serde::{Deserialize, Serialize};
 
+use super::MOST_RECORD_BYTES;
+use super::topic::{self, TopicConfig};
 use crate::event::PartitionId;
 use crate::problem::did_you_mean;
 
@@ -40,26 +42,14 @@ pub struct KafkaConfig {
     /// Further librdkafka properties (`security.protocol`, …); those that delivery rests on are
     /// refused.
     pub properties: BTreeMap<String, String>,
+    /// A topic that gets a copy of every quarantined record; empty for none.
+    pub dead_letter_topic: String,
     /// What to consume.
     pub topics: Vec<TopicConfig>,
     /// Partitions whose lost records an operator has accepted: a word for one start
     /// (`--accept-gap`), not a setting to stay.
     #[serde(skip)]
     pub accept_gap: BTreeSet<PartitionId>,
-}
-
-/// One topic.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TopicConfig {
-    /// The topic's name.
-    pub name: String,
-    /// The mapping of all its records; empty leaves the choice to headers and shapes.
-    pub schema: String,
-    /// The tenant of all its records that have no `tenant` header; empty for none.
-    pub tenant: String,
-    /// Whether the body may say whose log it belongs to.
-    pub tenant_from_body: bool,
 }
 
 /// librdkafka properties that delivery rests on, and where to say it instead.
@@ -118,6 +108,7 @@ impl Default for KafkaConfig {
             prefetch_bytes: 4 << 20,
             session_timeout_ms: 45_000,
             properties: BTreeMap::new(),
+            dead_letter_topic: String::new(),
             topics: Vec::new(),
             accept_gap: BTreeSet::new(),
         }
@@ -145,21 +136,43 @@ impl KafkaConfig {
         for (field, message) in self.check_properties() {
             say(&field, &message);
         }
-        for (at, topic) in self.topics.iter().enumerate() {
-            if topic.name.is_empty() {
-                say(&format!("topics.{at}.name"), "must name a topic");
-            }
-            if self.topics[..at].iter().any(|other| other.name == topic.name) {
-                let message = format!("`{}` is listed twice", topic.name);
-                say(&format!("topics.{at}.name"), &message);
-            }
+        for (field, message) in topic::check(&self.topics, self.broker_assigns()) {
+            say(&field, &message);
+        }
+        if let Some(message) = self.check_dead_letter_topic() {
+            say("dead_letter_topic", &message);
         }
         wrong
     }
 
+    /// What is set of a topic: by its name, else by the first pattern that finds it.
+    pub fn topic(&self, name: &str) -> Option<&TopicConfig> {
+        topic::set_of(&self.topics, name)
+    }
+
+    /// Whether the broker assigns partitions, and evaluates patterns, itself.
+    fn broker_assigns(&self) -> bool {
+        self.properties.get("group.protocol").is_some_and(|name| name == "consumer")
+    }
+
+    fn check_dead_letter_topic(&self) -> Option<String> {
+        let name = &self.dead_letter_topic;
+        if name.is_empty() {
+            return None;
+        }
+        if !topic::is_name(name) {
+            return Some(topic::not_a_name(name));
+        }
+        let consumed = &self.topic(name)?.name;
+        Some(format!(
+            "`{name}` is consumed, too (`{consumed}` of kafka.topics): each copy would be quarantined \
+             and copied again; name one that is not"
+        ))
+    }
+
     fn check_properties(&self) -> Vec<(String, String)> {
         let mut wrong = Vec::new();
-        let modern = self.properties.get("group.protocol").is_some_and(|name| name == "consumer");
+        let modern = self.broker_assigns();
         for (name, value) in &self.properties {
             let reserved = RESERVED.iter().find(|(reserved, _)| reserved == name);
             let refused = || ClientConfig::new().set(name, value).create_native_config().err();
@@ -172,6 +185,10 @@ impl KafkaConfig {
                 }
                 None => match refused() {
                     Some(error) => refusal(name, &error),
+                    None if is_beyond_a_column(name, value) => format!(
+                        "is {value}, and must be at most {MOST_RECORD_BYTES}: a record is kept whole \
+                         in one column, and its batch beside it"
+                    ),
                     None => continue,
                 },
             };
@@ -214,6 +231,11 @@ impl KafkaConfig {
     }
 }
 
+fn is_beyond_a_column(name: &str, value: &str) -> bool {
+    name == "receive.message.max.bytes"
+        && value.parse::<u64>().is_ok_and(|bytes| bytes > MOST_RECORD_BYTES)
+}
+
 /// librdkafka's own words for a property that it refuses.
 fn refusal(name: &str, error: &KafkaError) -> String {
     match error {
@@ -247,6 +269,7 @@ mod tests {
             ("enable.partition.eof", "true", "is reserved"),
             ("session.timeout.ms", "1000", "kafka.session_timeout_ms"),
             ("max.poll.interval.ms", "2000", "max.poll.interval.ms"),
+            ("receive.message.max.bytes", "2000000000", "must be at most 1073741824"),
         ] {
             let found = problems(&[(name, value)]);
             assert_eq!(found.len(), 1, "{name}: {found:?}");
@@ -269,5 +292,31 @@ mod tests {
         let found = config.check();
         assert_eq!(found[0].0, "session_timeout_ms");
         assert!(found[0].1.contains("has no effect"), "{found:?}");
+    }
+    #[test]
+    fn a_dead_letter_topic_is_a_topic_that_nobody_consumes_here() {
+        let problem = |dead_letter_topic: &str| {
+            let topics = ["audit.okta", "^team[.].*"];
+            let topic =
+                |name: &str| TopicConfig { name: name.to_owned(), ..TopicConfig::default() };
+            let topics = topics.map(topic).to_vec();
+            let dead_letter_topic = dead_letter_topic.to_owned();
+            let config = KafkaConfig { dead_letter_topic, topics, ..KafkaConfig::default() };
+            config.check().pop().map(|(field, message)| {
+                assert_eq!(field, "dead_letter_topic");
+                message
+            })
+        };
+        assert_eq!(problem(""), None);
+        assert_eq!(problem("audit.dead"), None);
+        for (name, wanted) in [
+            ("audit.okta", "is consumed, too (`audit.okta`"),
+            ("team.dead", "is consumed, too (`^team[.].*`"),
+            ("^dead", "no topic's name"),
+            ("dead letters", "no topic's name"),
+        ] {
+            let found = problem(name).unwrap_or_default();
+            assert!(found.contains(wanted), "{name}: {found}");
+        }
     }
 }

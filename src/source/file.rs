@@ -20,7 +20,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Answer, Assignment, Commit, Intake, Source, SourceError, Waker};
+use super::{Answer, Assignment, Commit, Intake, MOST_RECORD_BYTES, Source, SourceError, Waker};
 use crate::event::{Headers, Micros, PartitionId, RawRecord};
 
 /// Lines handed over before batches are looked after.
@@ -102,10 +102,15 @@ impl Source for FileSource {
                 return Ok(());
             }
             self.line.clear();
-            let read = self.lines.read_until(b'\n', &mut self.line);
-            let read = read.map_err(|error| {
-                SourceError::Fatal(format!("{}, line {}: {error}", self.partition, self.next + 1))
-            })?;
+            let failed = |why: String| {
+                SourceError::Fatal(format!("{}, line {}: {why}", self.partition, self.next + 1))
+            };
+            let mut lines = self.lines.by_ref().take(MOST_RECORD_BYTES);
+            let read = lines.read_until(b'\n', &mut self.line);
+            let read = read.map_err(|error| failed(error.to_string()))?;
+            if read as u64 == MOST_RECORD_BYTES {
+                return Err(failed(format!("has {MOST_RECORD_BYTES} bytes or more; split it")));
+            }
             if read == 0 {
                 self.state = State::Ended;
                 intake.reached_end(&self.partition, i64::MAX);

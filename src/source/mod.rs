@@ -16,6 +16,7 @@ pub mod file;
 pub mod kafka;
 mod native;
 pub mod replay;
+mod topic;
 mod wake;
 
 use std::sync::Arc;
@@ -23,8 +24,13 @@ use std::time::Duration;
 
 use crate::event::{LogId, PartitionId, RawRecord};
 
-pub use config::{KafkaConfig, TopicConfig};
+pub use config::KafkaConfig;
+pub use topic::TopicConfig;
 pub use wake::Waker;
+
+/// A record has fewer bytes than this: with the largest batch before it, it stays within the 2 GiB
+/// that a column's offsets reach.
+const MOST_RECORD_BYTES: u64 = 1 << 30;
 
 /// A place records come from.
 pub trait Source {

@@ -43,7 +43,7 @@ pub(crate) use error::error_code;
 pub use insert::{Table, Token};
 pub use ledger::{BatchRow, GapKind, GapRow, Reach, Summary};
 pub use outcome::InsertError;
-pub use quarantine::{Origin, Quarantined, Resolution, Wanted};
+pub use quarantine::{Origin, Quarantined, Rejected, Resolution, Wanted};
 pub use replay::{Candidate, Unplanned};
 pub use tally::Tally;
 pub use trace::{BatchTrace, EventTrace, QuarantineTrace};

@@ -1,20 +1,22 @@
 //! Asking for quarantined rows.
 //!
-//! In: a [`Wanted`], or a position. Out: [`Quarantined`] rows, each with what a replay made of it.
+//! In: a [`Wanted`], a position, or a batch's range. Out: [`Quarantined`] rows, each with what a
+//! replay made of it; or [`Rejected`] ones, to be copied.
 //!
 //! # Invariants
-//! - Bytes are read only where one position is asked for; a list reads none.
+//! - Bytes are read only where a position or a batch is asked for; a list reads none.
 //! - Rows are asked for, never changed.
 //!
 //! Deliberately unknown here: how a row is shown, how it is replayed.
 
 use clickhouse::Row;
+use clickhouse::error::Error;
 use clickhouse::query::Query;
 use serde::Deserialize;
 
-use super::ledger::soon;
+use super::ledger::{IS_LOG, bind, soon};
 use super::{ServerError, Warehouse};
-use crate::event::Micros;
+use crate::event::{LogId, Micros, OffsetRange};
 
 /// Which rows are wanted; what is `None` is not asked about.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -98,6 +100,29 @@ pub struct Resolution {
     pub resolved_at: Micros,
 }
 
+/// A quarantined row as it is copied elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+pub struct Rejected {
+    /// Its record's offset.
+    pub offset: i64,
+    /// Place inside the record.
+    pub index: u32,
+    /// Timestamp of its record.
+    pub received_at: Micros,
+    /// Code of the class of fault.
+    pub reason: String,
+    /// The thing, the place, what would mend it.
+    pub sentence: String,
+    /// Mapping that claimed it; empty when none did.
+    pub mapping: String,
+    /// The record's key; empty when absent.
+    pub key: Vec<u8>,
+    /// The record's headers.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The bytes at fault.
+    pub raw: Vec<u8>,
+}
+
 const POSITION: &str = "kafka_topic, kafka_incarnation, kafka_partition, kafka_offset, kafka_index";
 
 impl Warehouse {
@@ -154,6 +179,19 @@ impl Warehouse {
             }
         })
         .await
+    }
+
+    /// Every quarantined row of a range of a log, in order.
+    pub async fn rejected(&self, log: &LogId, range: OffsetRange) -> Result<Vec<Rejected>, Error> {
+        let sql = format!(
+            "SELECT kafka_offset, kafka_index, toUnixTimestamp64Micro(received_at), reason, sentence,
+                    mapping, key, headers, raw
+             FROM quarantine WHERE {IS_LOG} AND kafka_offset BETWEEN ? AND ?
+             ORDER BY kafka_offset, kafka_index"
+        );
+        let client = self.reader().await?.clone().with_validation(false);
+        let query = bind(client.query(&sql), log).bind(range.first).bind(range.last);
+        soon(query.fetch_all::<Rejected>()).await
     }
 
     /// `rows` stands in the statement twice, so it is bound twice.

@@ -10,12 +10,15 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier,
+    TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Header, Message as _, OwnedHeaders};
+use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -35,6 +38,38 @@ pub struct Record {
     pub payload: Vec<u8>,
     /// Its timestamp in milliseconds; now without one.
     pub timestamp_ms: Option<i64>,
+}
+
+/// A record as it stands in a topic.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its headers, in order.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// Its payload.
+    pub payload: Option<Vec<u8>>,
+}
+
+impl Message {
+    fn of(message: &BorrowedMessage<'_>) -> Message {
+        let headers = message.headers().into_iter().flat_map(|headers| headers.iter());
+        let owned = |header: Header<'_, &[u8]>| {
+            (header.key.to_owned(), header.value.unwrap_or_default().to_vec())
+        };
+        Message {
+            key: message.key().map(<[u8]>::to_vec),
+            headers: headers.map(owned).collect(),
+            payload: message.payload().map(<[u8]>::to_vec),
+        }
+    }
+
+    /// The last header of ours of this name; empty without one.
+    pub fn header(&self, name: &str) -> &str {
+        let name = format!("trailhouse.{name}");
+        let found = self.headers.iter().rfind(|(other, _)| *other == name);
+        found.map_or("", |(_, value)| str::from_utf8(value).unwrap())
+    }
 }
 
 /// A cluster.
@@ -101,6 +136,13 @@ impl Kafka {
         }
     }
 
+    /// Changes a setting of a topic.
+    pub async fn set(&self, topic: &str, name: &str, value: &str) {
+        let change = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(name, value);
+        let done = self.admin().alter_configs([&change], &options()).await.unwrap();
+        done.into_iter().for_each(|result| _ = result.unwrap());
+    }
+
     /// Gives a topic more partitions.
     pub async fn grow(&self, topic: &str, partitions: usize) {
         let new = NewPartitions::new(topic, partitions);
@@ -163,6 +205,26 @@ impl Kafka {
 
     /// The offsets that hold a record, as a reader of committed records sees them. Blocks.
     pub fn records(&self, topics: &[&str]) -> BTreeMap<Lane, Ranges> {
+        let mut found = BTreeMap::new();
+        let lanes = self.read(topics, |lane, message| {
+            let ranges: &mut Ranges = found.entry(lane).or_default();
+            ranges.push(message.offset());
+        });
+        for lane in lanes {
+            found.entry(lane).or_default();
+        }
+        found
+    }
+
+    /// The records of a topic. Blocks.
+    pub fn messages(&self, topic: &str) -> Vec<Message> {
+        let mut found = Vec::new();
+        self.read(&[topic], |_, message| found.push(Message::of(message)));
+        found
+    }
+
+    /// Reads topics from their beginning to their end; their partitions.
+    fn read(&self, topics: &[&str], mut each: impl FnMut(Lane, &BorrowedMessage<'_>)) -> Vec<Lane> {
         let consumer: BaseConsumer = self
             .client()
             .set("group.id", "ledger")
@@ -171,30 +233,29 @@ impl Kafka {
             .set("isolation.level", "read_committed")
             .create()
             .unwrap();
-        let mut list = TopicPartitionList::new();
-        let mut found = BTreeMap::new();
+        let (mut list, mut lanes) = (TopicPartitionList::new(), Vec::new());
         for topic in topics {
             let metadata = consumer.fetch_metadata(Some(topic), REQUEST).unwrap();
             for partition in metadata.topics()[0].partitions() {
                 list.add_partition_offset(topic, partition.id(), Offset::Beginning).unwrap();
-                found.insert(((*topic).to_owned(), partition.id()), Ranges::default());
+                lanes.push(((*topic).to_owned(), partition.id()));
             }
         }
         consumer.assign(&list).unwrap();
-        let (deadline, mut open) = (Instant::now() + DEADLINE, found.len());
+        let (mut deadline, mut open) = (Instant::now() + DEADLINE, lanes.len());
         while open > 0 {
-            assert!(Instant::now() < deadline, "{topics:?}: cannot be read within {DEADLINE:?}");
+            assert!(Instant::now() < deadline, "{topics:?}: nothing more comes in {DEADLINE:?}");
             match consumer.poll(Duration::from_millis(100)) {
                 None => {}
                 Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
                 Some(Err(error)) => eprintln!("the ledger's reader: {error}"),
                 Some(Ok(message)) => {
-                    let lane = (message.topic().to_owned(), message.partition());
-                    found.get_mut(&lane).unwrap().push(message.offset());
+                    deadline = Instant::now() + DEADLINE;
+                    each((message.topic().to_owned(), message.partition()), &message);
                 }
             }
         }
-        found
+        lanes
     }
 }
 

@@ -130,21 +130,27 @@ impl Worker {
 
     /// The sum of a metric over its labels; `None` while it does not answer.
     pub fn metric(&self, name: &str) -> Option<f64> {
-        let log = self.log_text();
-        let line = log.lines().find(|line| line.contains(" serving "))?;
-        let address = line.split_once("address=")?.1.split(' ').next()?;
-        let agent: ureq::Agent = ureq::Agent::config_builder()
-            .timeout_global(Some(Duration::from_secs(2)))
-            .build()
-            .into();
-        let mut answer = agent.get(format!("http://{address}/metrics")).call().ok()?;
-        let text = answer.body_mut().read_to_string().ok()?;
+        let (_, text) = self.get("/metrics")?;
         let is_its = |line: &&str| {
             let rest = line.strip_prefix(name);
             rest.is_some_and(|rest| rest.starts_with([' ', '{']))
         };
         let values = text.lines().filter(is_its).filter_map(|line| line.rsplit(' ').next());
         Some(values.filter_map(|value| value.parse::<f64>().ok()).sum())
+    }
+
+    /// What it answers at a path, whatever the status; `None` while it does not.
+    pub fn get(&self, path: &str) -> Option<(u16, String)> {
+        let log = self.log_text();
+        let line = log.lines().find(|line| line.contains(" serving "))?;
+        let address = line.split_once("address=")?.1.split(' ').next()?;
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .timeout_global(Some(Duration::from_secs(2)))
+            .http_status_as_error(false)
+            .build()
+            .into();
+        let mut answer = agent.get(format!("http://{address}{path}")).call().ok()?;
+        Some((answer.status().as_u16(), answer.body_mut().read_to_string().ok()?))
     }
 
     fn until<T>(&mut self, what: &str, mut done: impl FnMut(&mut Worker) -> Option<T>) -> T {

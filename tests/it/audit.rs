@@ -298,3 +298,29 @@ async fn the_commands_answer_in_text_or_json_and_with_their_exit_codes() {
     assert!(code == 1 && told.lines().count() == 1 && told.contains("127.0.0.1:1: "), "{told}");
     assert!(told.contains("Connection refused"), "{told}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn verify_takes_the_topics_that_a_pattern_finds_and_receipt_one_of_them() {
+    let (mut loaded, topic) = one_partition().await;
+    let later = format!("{topic}_later");
+    loaded.config.kafka.topics[0].name = format!("^{topic}");
+    // Before the first topic fits, that is said, and no empty report called good.
+    let mut none = loaded.clone();
+    none.config.kafka.topics[0].name = "^nobody[.]has[.]this".to_owned();
+    let error = verify(&none, None, None, Scope::default()).await.unwrap_err().to_string();
+    assert!(error.contains("no topic that"), "{error}");
+
+    broker().create_topics(&[(&later, 1)]).await.unwrap();
+    for topic in [&topic, &later] {
+        produce(topic, (0..5).map(|_| record(ONE))).await;
+    }
+    let service = serve(&loaded).await;
+    let warehouse = Warehouse::connect(&loaded.config.clickhouse).unwrap();
+    let rows = "SELECT toString(count()) FROM events";
+    harness::until(async || warehouse.read(rows).await.unwrap() == ["10"]).await;
+    assert!(service.stop().await.unwrap().unwrap().drained);
+    let report = report(&loaded, true).await;
+    let topics: Vec<&str> = report.partitions.iter().map(|found| &*found.topic).collect();
+    assert!(report.good && topics == [&*topic, &*later], "{report}");
+    assert!(receipt(&loaded, &later, 0, 4).await.unwrap().is_good());
+}

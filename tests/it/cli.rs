@@ -118,6 +118,15 @@ fn a_topic_of_the_configuration_is_tried_as_the_pipeline_would_read_it() {
         shown.contains("frontier v") && shown.contains("tenant                   acme"),
         "{shown}"
     );
+    // One that a pattern finds, too, and another not.
+    let pattern = text.replace("\"iam\"", "\"^team[.]\"");
+    std::fs::write(settings, pattern).unwrap();
+    let of = |topic| {
+        text_of(&trailhouse(&["mappings", "try", file, "--config", settings, "--topic", topic]))
+    };
+    assert!(of("team.iam").contains("tenant                   acme"), "{}", of("team.iam"));
+    assert!(!of("iam").contains("tenant                   acme"), "{}", of("iam"));
+    std::fs::write(settings, text).unwrap();
     // What is asked for on the command line goes before.
     let shown = text_of(&trailhouse(&[&known[..], &["--schema", "pace"]].concat()));
     assert!(!shown.contains("frontier v"), "{shown}");

@@ -7,19 +7,25 @@
 //!
 //! Deliberately unknown here: what is stored.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use backon::{BlockingRetryable as _, ConstantBuilder};
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::super::{KafkaConfig, SourceError, native};
+use super::super::{KafkaConfig, SourceError, TopicConfig, native};
 use super::assign::REQUEST_TIMEOUT;
 use super::client::client_config;
 use crate::event::LogId;
+
+/// How often, and how many times, a partition without a leader is asked again: ten seconds.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+const LOOKS: usize = 100;
 
 /// A partition's log, and what of it Kafka holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,21 +38,46 @@ pub struct LogEnds {
     pub end: i64,
 }
 
+/// The topics of a configuration that are there: those it names, whether they are there or not,
+/// and those its patterns find. Blocks.
+pub fn topics(config: &KafkaConfig) -> Result<Vec<String>, SourceError> {
+    let is_pattern = |topic: &&TopicConfig| topic.is_pattern();
+    let (patterns, named): (Vec<_>, Vec<_>) = config.topics.iter().partition(is_pattern);
+    let mut names: BTreeSet<String> = named.into_iter().map(|topic| topic.name.clone()).collect();
+    if !patterns.is_empty() {
+        let consumer = client(config)?;
+        let metadata = consumer.fetch_metadata(None, REQUEST_TIMEOUT);
+        let metadata = metadata
+            .map_err(|error| failed(&consumer, config, "listing the topics", error.to_string()))?;
+        let all = metadata.topics().iter().map(|topic| topic.name());
+        names.extend(all.filter(|name| config.topic(name).is_some()).map(str::to_owned));
+    }
+    Ok(names.into_iter().collect())
+}
+
+fn client(config: &KafkaConfig) -> Result<BaseConsumer<Quiet>, SourceError> {
+    let client = client_config(config).create_with_context(Quiet::default());
+    client.map_err(|error| SourceError::Fatal(format!("kafka: {error}")))
+}
+
+fn failed(
+    consumer: &BaseConsumer<Quiet>,
+    config: &KafkaConfig,
+    what: &str,
+    cause: String,
+) -> SourceError {
+    SourceError::Unavailable {
+        what: format!("kafka at {}: {what}", config.brokers),
+        cause: heard(consumer).unwrap_or(cause),
+    }
+}
+
 /// The ends of every partition of some topics. Blocks.
 pub fn log_ends(config: &KafkaConfig, topics: &[&str]) -> Result<Vec<LogEnds>, SourceError> {
-    let consumer: BaseConsumer<Quiet> = client_config(config)
-        .create_with_context(Quiet::default())
-        .map_err(|error| SourceError::Fatal(format!("kafka: {error}")))?;
-    let failed = |what: &str, cause: String| SourceError::Unavailable {
-        what: format!("kafka at {}: {what}", config.brokers),
-        cause: heard(&consumer).unwrap_or(cause),
-    };
+    let consumer = client(config)?;
+    let failed = |what: &str, cause: String| failed(&consumer, config, what, cause);
     let cluster: Arc<str> = match config.cluster.as_str() {
-        "" => consumer
-            .client()
-            .fetch_cluster_id(REQUEST_TIMEOUT)
-            .ok_or_else(|| failed("asking for the cluster's id", "no answer".into()))?
-            .into(),
+        "" => cluster_id_by(&consumer, config)?.into(),
         name => name.into(),
     };
     let ids = match config.topic_ids {
@@ -67,8 +98,12 @@ pub fn log_ends(config: &KafkaConfig, topics: &[&str]) -> Result<Vec<LogEnds>, S
         let id = id.unwrap_or_else(|| Ok(String::new()));
         let id = id.map_err(|cause| failed(&format!("reading the id of {topic}"), cause))?;
         for partition in partitions {
-            let (start, end) =
-                consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT).map_err(|error| {
+            let ask = || consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT);
+            let (start, end) = ask
+                .retry(ConstantBuilder::new().with_delay(LOOK_EVERY).with_max_times(LOOKS))
+                .when(has_no_leader)
+                .call()
+                .map_err(|error| {
                     failed(&format!("reading the ends of {topic}/{partition}"), error.to_string())
                 })?;
             let log = LogId {
@@ -81,6 +116,28 @@ pub fn log_ends(config: &KafkaConfig, topics: &[&str]) -> Result<Vec<LogEnds>, S
         }
     }
     Ok(found)
+}
+
+/// The id of a configuration's cluster, by its own word. Blocks.
+pub fn cluster_id(config: &KafkaConfig) -> Result<String, SourceError> {
+    cluster_id_by(&client(config)?, config)
+}
+
+fn cluster_id_by(
+    consumer: &BaseConsumer<Quiet>,
+    config: &KafkaConfig,
+) -> Result<String, SourceError> {
+    let id = consumer.client().fetch_cluster_id(REQUEST_TIMEOUT);
+    id.ok_or_else(|| failed(consumer, config, "asking for the cluster's id", "no answer".into()))
+}
+
+/// A topic that was made a moment ago, or a leader that moves: the broker is still about to lead.
+fn has_no_leader(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{LeaderNotAvailable, NotLeaderForPartition, UnknownTopicOrPartition};
+    matches!(
+        error.rdkafka_error_code(),
+        Some(LeaderNotAvailable | NotLeaderForPartition | UnknownTopicOrPartition)
+    )
 }
 
 /// Why nobody answers, as librdkafka knows it once it is polled.

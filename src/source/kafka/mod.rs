@@ -39,7 +39,7 @@ use super::{Answer, Commit, Intake, KafkaConfig, Source, SourceError, Waker, nat
 use crate::event::PartitionId;
 use crate::telemetry::Health;
 
-pub use ends::{LogEnds, log_ends};
+pub use ends::{LogEnds, cluster_id, log_ends, topics};
 
 /// How long reading from elsewhere may take to begin: the polling thread waits for it.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -82,7 +82,7 @@ impl KafkaSource {
         let topics: Vec<&str> = config.topics.iter().map(|topic| topic.name.as_str()).collect();
         consumer.subscribe(&topics).map_err(|error| unavailable("subscribing", &error))?;
         let cluster = if config.cluster.is_empty() {
-            cluster_id(&consumer, &config.brokers)?
+            cluster_of(&consumer, &config.brokers)?
         } else {
             config.cluster.clone()
         };
@@ -275,7 +275,7 @@ impl Source for KafkaSource {
     }
 }
 
-fn cluster_id(consumer: &BaseConsumer<Context>, brokers: &str) -> Result<String, SourceError> {
+fn cluster_of(consumer: &BaseConsumer<Context>, brokers: &str) -> Result<String, SourceError> {
     consumer.client().fetch_cluster_id(REQUEST_TIMEOUT).ok_or_else(|| SourceError::Unavailable {
         what: format!("kafka: {brokers}"),
         cause: "no broker told its cluster id; is it up, or set kafka.cluster".into(),

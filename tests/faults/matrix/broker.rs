@@ -64,6 +64,23 @@ async fn partitions_that_are_added_are_read_from_their_first_record() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_comes_later_and_fits_a_pattern_is_read_from_its_first_record() {
+    let mut scene = Scene::new("pattern", 2).await;
+    scene.config.kafka.topics[0].name = format!("^{}", scene.topic);
+    let mut worker = scene.worker();
+    scene.produce(100);
+    scene.settle().await;
+    let first = scene.topic.clone();
+    scene.topic = format!("{first}_later");
+    scene.kafka.create(&scene.topic, 3, &[]).await;
+    scene.produce(300);
+    await_partitions(&mut [&mut worker], &[5]).await;
+    scene.finish([worker]).await;
+    let both = scene.ledger.settle(&[&first, &scene.topic]).await;
+    assert_eq!(both.records, 400, "{both}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn retention_that_passed_unread_records_stops_their_partition_until_the_gap_is_accepted() {
     let scene = Scene::new("retention", 2).await;
     scene.produce(200);

@@ -9,6 +9,7 @@
 
 mod broker;
 mod crash;
+mod dead_letter;
 mod outcome;
 mod poison;
 mod rebalance;

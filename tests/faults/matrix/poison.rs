@@ -2,10 +2,18 @@
 //!
 //! In: a table of payloads. Out: for each the reason of its quarantine, or its event.
 //!
+//! ```sh
+//! SOAK_RECORDS=1000000 cargo test --test faults -- --ignored --exact --nocapture \
+//!     matrix::poison::one_million_records_with_poison
+//! ```
+//!
 //! # Invariants
 //! - A good record stands between any two.
 //!
 //! Deliberately unknown here: how records are read; `tests/it/schema` has that.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use crate::kafka::Record;
 use crate::scene::{Scene, event};
@@ -70,4 +78,70 @@ async fn poison_records_are_quarantined_or_stored_and_hold_up_nothing() {
         months[0].parse::<u32>().unwrap() <= 3,
         "dates sprayed over {months:?} table partitions"
     );
+}
+
+/// A worker with the product's own limits over records of which about one in ten thousand is poison.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "for minutes; asked for by name"]
+async fn one_million_records_with_poison() {
+    const PARTITIONS: u64 = 4;
+    let records = std::env::var("SOAK_RECORDS").map_or(1_000_000, |text| text.parse().unwrap());
+    let mut scene = Scene::new("million", PARTITIONS as i32).await;
+    scene.ledger.patience = Duration::from_secs(1_200);
+    let defaults = trailhouse::pipeline::PipelineConfig::default();
+    scene.config.pipeline.batch_records = defaults.batch_records;
+    scene.config.pipeline.batch_age_ms = defaults.batch_age_ms;
+    scene.config.pipeline.max_record_bytes = MAX_RECORD_BYTES;
+    scene.config.log.level = "info".to_owned();
+    let mut poison = poison();
+    poison.retain(|(_, _, reason)| !reason.is_empty());
+    // A prime, so that it falls on every partition and now and then on the first of a batch.
+    let which =
+        |n: u64| n.is_multiple_of(9_973).then(|| &poison[(n / 9_973) as usize % poison.len()]);
+
+    let begun = Instant::now();
+    let mut wanted = Vec::new();
+    for first in (0..records).step_by(50_000) {
+        let numbers = first..records.min(first + 50_000);
+        scene.kafka.produce(
+            &scene.topic,
+            numbers.map(|n| {
+                let partition = n % PARTITIONS;
+                let payload = which(n).map(|(_, payload, reason)| {
+                    wanted.push((partition, n / PARTITIONS, *reason));
+                    payload.clone()
+                });
+                let payload = payload.unwrap_or_else(|| event(n, "2026-01-15T00:00:00Z"));
+                Record { partition: partition as i32, payload, ..Record::default() }
+            }),
+        );
+    }
+    let produced = begun.elapsed();
+    let begun = Instant::now();
+    let worker = scene.worker();
+    // Settled means: no record is missing, none is there twice, and no partition has a lag.
+    scene.settle().await;
+    let settled = begun.elapsed();
+    let retries = worker.metric("trailhouse_insert_retries_total").unwrap();
+    let account = scene.finish([worker]).await;
+
+    wanted.sort_unstable();
+    let rows = "SELECT concatWithSeparator(' ', toString(kafka_partition), toString(kafka_offset), reason) \
+                FROM quarantine ORDER BY kafka_partition, kafka_offset";
+    let wanted: Vec<String> = wanted
+        .iter()
+        .map(|(partition, offset, why)| format!("{partition} {offset} {why}"))
+        .collect();
+    assert_eq!(scene.ask(rows).await, wanted, "exactly the poison is quarantined");
+    let good = records - wanted.len() as u64;
+    assert_eq!((account.records, account.stored), (records, good), "{account}");
+    assert_eq!(retries, 0.0, "poison is no reason to insert again");
+    let mut reasons: BTreeMap<&str, u64> = BTreeMap::new();
+    for row in &wanted {
+        *reasons.entry(row.rsplit(' ').next().unwrap()).or_default() += 1;
+    }
+    let batches = scene.ask("SELECT toString(count()) FROM batches").await;
+    println!("{account}\n  {} batches, lag 0", batches[0]);
+    println!("  produced in {produced:.1?}, settled {settled:.1?} after the worker's start");
+    println!("  quarantined: {reasons:?}");
 }
