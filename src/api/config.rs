@@ -20,11 +20,34 @@ pub struct ApiConfig {
     pub listen: String,
     /// How long a request may take, in milliseconds, before it is answered 503. Default `30000`.
     pub request_timeout_ms: u64,
+    /// What a request may cost.
+    pub limits: LimitsConfig,
+}
+
+/// The `[api.limits]` table: what a request may cost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Bytes of a body at most; a longer one is answered 413. Default `2097152`.
+    pub body_bytes: u64,
+    /// How long a body may take to come, in milliseconds, before it is answered 408. Default
+    /// `10000`.
+    pub body_timeout_ms: u64,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> LimitsConfig {
+        LimitsConfig { body_bytes: 2_097_152, body_timeout_ms: 10_000 }
+    }
 }
 
 impl Default for ApiConfig {
     fn default() -> ApiConfig {
-        ApiConfig { listen: "127.0.0.1:8080".into(), request_timeout_ms: 30_000 }
+        ApiConfig {
+            listen: "127.0.0.1:8080".into(),
+            request_timeout_ms: 30_000,
+            limits: LimitsConfig::default(),
+        }
     }
 }
 
@@ -67,7 +90,8 @@ mod tests {
     #[test]
     fn every_problem_is_named_at_once() {
         assert_eq!(ApiConfig::default().check(), []);
-        let config = ApiConfig { listen: "localhost".into(), request_timeout_ms: 0 };
+        let config =
+            ApiConfig { listen: "localhost".into(), request_timeout_ms: 0, ..ApiConfig::default() };
         let fields: Vec<String> = config.check().into_iter().map(|(field, _)| field).collect();
         assert_eq!(fields, ["listen", "request_timeout_ms"]);
         let open = ApiConfig { listen: "0.0.0.0:8080".into(), ..ApiConfig::default() };
