@@ -1,6 +1,7 @@
 //! Who asks, and what they may: the words, whatever the credential was.
 //!
-//! In: what a token or key says. Out: a [`Caller`], and from it the [`TenantScope`] of a question.
+//! In: what a token or key says. Out: a [`Caller`], and from it the [`TenantScope`] of a question;
+//! an [`ApiKey`], and what is kept of one.
 //!
 //! # Invariants
 //! - A scope comes from a caller, and is never wider than the caller's tenants.
@@ -8,10 +9,16 @@
 //!
 //! Deliberately unknown here: HTTP, JWT, where keys are kept.
 
+mod key;
+mod seal;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::query::TenantScope;
+
+pub use key::{ApiKey, KEY_BYTES, KeyError, KeyReader, KeyRecord, Lookup, Proof};
+pub use seal::{SealError, SealingKey};
 
 /// What somebody is, each more than the one before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
