@@ -22,6 +22,7 @@ mod parameter;
 mod route;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::sync::Arc;
 
@@ -34,10 +35,11 @@ use crate::event::Micros;
 use crate::query::EventReader;
 use crate::telemetry::Health;
 
-pub use auth::{Authenticator, Unknown};
+pub use auth::{AuthConfig, AuthError, Authenticator, ClaimsConfig, Credentials, Unknown};
 pub use body::BodyFault;
-pub use config::{ApiConfig, LimitsConfig};
+pub use config::{ApiConfig, CorsConfig, LimitsConfig, TlsConfig};
 pub use route::{Route, Who};
+pub use tls::{Tls, TlsError, TlsListener};
 
 /// What the routes answer from.
 #[derive(Clone)]
@@ -66,7 +68,7 @@ pub static ROUTES: &[Route] = &[
 /// Every route.
 pub fn router(state: ApiState, config: &ApiConfig) -> Router {
     let routes = route::router(ROUTES.iter(), &state, &config.limits).with_state(state);
-    layer::around(routes, config.request_timeout())
+    layer::for_browsers(layer::around(routes, config.request_timeout()), &config.cors)
 }
 
 /// The routes of a process that answers no questions.
