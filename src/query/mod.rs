@@ -11,6 +11,7 @@
 //! Deliberately unknown here: HTTP parameters, SQL.
 
 mod cursor;
+mod feed;
 mod field;
 mod filter;
 pub mod memory;
@@ -20,6 +21,7 @@ mod reader;
 use crate::event::{Micros, StoredEvent};
 
 pub use cursor::{Cursor, CursorError, Place};
+pub use feed::{Extents, FeedPage, FeedQuery, NextRow, Positions, log_of};
 pub use field::Field;
 pub use filter::{Comparison, Filter, Pattern, TargetField, TextTest, TimeField, words};
 pub use order::{Direction, Order, SortField, Start};

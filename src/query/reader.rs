@@ -13,7 +13,7 @@ use std::pin::Pin;
 
 use uuid::Uuid;
 
-use super::{Page, Query, TenantScope};
+use super::{Extents, FeedPage, FeedQuery, Page, Query, TenantScope};
 use crate::event::StoredEvent;
 
 /// A boxed future, so that the API can hold any reader behind `Arc<dyn EventReader>`. A box a
@@ -28,6 +28,12 @@ pub trait EventReader: Send + Sync {
     /// One event with its raw bytes, the newest where an id has several times; `None` where the
     /// scope has no such id.
     fn get<'a>(&'a self, tenants: &'a TenantScope, id: Uuid) -> Answer<'a, Option<StoredEvent>>;
+
+    /// How far each log is complete, which is how far a feed may read.
+    fn extents(&self) -> Answer<'_, Extents>;
+
+    /// What was stored next.
+    fn feed<'a>(&'a self, query: &'a FeedQuery) -> Answer<'a, FeedPage>;
 
     /// Whether the store answers at all.
     fn ready(&self) -> Answer<'_, ()>;

@@ -16,6 +16,7 @@ pub mod block;
 mod column;
 mod config;
 mod error;
+mod feed;
 mod fitness;
 mod insert;
 mod ledger;

@@ -18,13 +18,14 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::column;
+use super::feed;
 use super::row::EventRow;
-use super::statement::{Statement, Value};
+use super::statement::Statement;
 use super::{READ_TIMEOUT, Warehouse, error_code};
 use crate::event::{Micros, StoredEvent};
 use crate::query::{
-    Answer, Direction, EventReader, Filter, Order, Page, Place, Query, ReadError, SortField, Start,
-    TenantScope, TimeField, Window,
+    Answer, Direction, EventReader, Extents, FeedPage, FeedQuery, Filter, Order, Page, Place,
+    Query, ReadError, SortField, Start, TenantScope, TimeField, Window,
 };
 
 /// Most key rows read in one round (56 bytes each or so).
@@ -81,6 +82,14 @@ impl EventReader for Warehouse {
         }))
     }
 
+    fn extents(&self) -> Answer<'_, Extents> {
+        Box::pin(self.in_time(async move { feed::extents(self.reader().await?).await }))
+    }
+
+    fn feed<'a>(&'a self, query: &'a FeedQuery) -> Answer<'a, FeedPage> {
+        Box::pin(self.in_time(async move { feed::page(self.reader().await?, query).await }))
+    }
+
     fn ready(&self) -> Answer<'_, ()> {
         Box::pin(async move {
             let ask = async { self.client().query("EXISTS TABLE events").fetch_one::<u8>().await };
@@ -92,7 +101,7 @@ impl EventReader for Warehouse {
     }
 }
 
-fn sees_nothing(tenants: &TenantScope) -> bool {
+pub(super) fn sees_nothing(tenants: &TenantScope) -> bool {
     matches!(tenants, TenantScope::Only(tenants) if tenants.is_empty())
 }
 
@@ -225,16 +234,11 @@ async fn rows_of(
     Ok(keys.iter().filter_map(with_repeats).collect())
 }
 
-/// Rows by primary key. The keys come as a subquery: a set that the index can use, where
-/// converting an array in place would become a scan.
+/// Rows by primary key.
 fn of_keys(ask: &mut Statement, keys: &[Key], window: Window, filter: &Filter) {
     ask.window(window);
     let key = |key: &Key| (key.tenant.clone(), key.occurred_at, key.id.to_string());
-    ask.add(
-        " AND (tenant, occurred_at, id) IN (SELECT k.1, fromUnixTimestamp64Micro(k.2, 'UTC'), \
-         toUUID(k.3) FROM (SELECT arrayJoin(?) AS k))",
-        Value::Keys(keys.iter().map(key).collect()),
-    );
+    ask.keys(keys.iter().map(key).collect());
     ask.then(" AND ").filter(filter, &TenantScope::All);
 }
 
@@ -247,7 +251,7 @@ impl Warehouse {
         done.unwrap_or(Err(Error::TimedOut)).map_err(|error| self.read_error(error))
     }
 
-    fn read_error(&self, error: Error) -> ReadError {
+    pub(super) fn read_error(&self, error: Error) -> ReadError {
         if let Some(60 | 81) = error_code(&error) {
             return ReadError::Unavailable(no_table());
         }

@@ -40,6 +40,7 @@ pub(super) enum Value {
     Text(String),
     Texts(Vec<String>),
     Keys(Vec<(String, Micros, String)>),
+    Positions(Vec<(String, String, String, i32, i64, u32)>),
 }
 
 /// What a test of a text looks at.
@@ -90,6 +91,16 @@ impl Statement {
             }
             TenantScope::Only(tenants) => self.add("tenant IN ?", Value::Texts(tenants.clone())),
         }
+    }
+
+    /// With one of some primary keys. They come as a subquery: a set that the index can use, where
+    /// converting an array in place would become a scan.
+    pub(super) fn keys(&mut self, keys: Vec<(String, Micros, String)>) -> &mut Statement {
+        self.add(
+            " AND (tenant, occurred_at, id) IN (SELECT k.1, fromUnixTimestamp64Micro(k.2, 'UTC'), \
+             toUUID(k.3) FROM (SELECT arrayJoin(?) AS k))",
+            Value::Keys(keys),
+        )
     }
 
     /// Behind a place. As a comparison of pairs this reads twice as much: the key's conditions

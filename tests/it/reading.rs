@@ -34,6 +34,26 @@ use crate::harness;
 
 /// A tick before midnight of a month's end: events fall into two table partitions.
 const MONTH_END: Micros = 1_706_745_600_000_000 - 20;
+/// The ends of what the column holds, and what lies months away.
+const FAR: [Micros; 5] =
+    [-2_208_988_800_000_000, -1, 0, 4_102_444_800_000_000, 10_413_791_999_999_999];
+/// Integers, and what only looks like one.
+const SOURCE_IDS: [&str; 14] = [
+    "",
+    "s",
+    "7",
+    "10",
+    "-0",
+    "007",
+    "+7",
+    " 7",
+    "7 ",
+    "7.0",
+    "-",
+    "9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775809",
+];
 const TENANTS: [&str; 4] = ["acme", "o'hara", "a\\", "?"];
 const WORDS: [&str; 6] = ["", "create", "it's", "\\'; DROP TABLE events; --", "?", "ä\n\t\0"];
 
@@ -191,19 +211,21 @@ fn ip() -> impl Strategy<Value = Option<Ipv6Addr>> {
 }
 
 fn event() -> impl Strategy<Value = StoredEvent> {
-    let what = (id(), 0..40_i64, select(TENANTS.to_vec()), word(), word());
+    let near = (0..40_i64).prop_map(|tick| MONTH_END + tick);
+    let at = prop_oneof![9 => near, 1 => select(FAR.to_vec())];
+    let what = (id(), at, select(TENANTS.to_vec()), word(), word());
     let how = (select(Verb::ALL.to_vec()), select(Outcome::ALL.to_vec()), ip());
-    let source = (select(vec!["", "s", "7", "10", "-0", "007"]), 0..5_i64);
+    let source = (select(SOURCE_IDS.to_vec()), 0..5_i64);
     (what, how, source, target(), prop::collection::vec(target(), 0..3)).prop_map(
         |(what, (verb, outcome, client_ip), (source, received), target, targets)| {
-            let (id, tick, tenant, actor, action) = what;
+            let (id, occurred_at, tenant, actor, action) = what;
             StoredEvent {
                 id,
                 source_id: source.into(),
                 tenant: tenant.into(),
                 schema: "shop".into(),
                 mapping_version: 3,
-                occurred_at: MONTH_END + tick,
+                occurred_at,
                 received_at: MONTH_END + 1_000_000 + received,
                 time_source: TimeSource::Event,
                 service: "shop".into(),
@@ -267,7 +289,7 @@ fn field() -> impl Strategy<Value = Field> {
 
 /// Texts whose pieces make patterns and parts that sometimes fit.
 fn piece() -> impl Strategy<Value = String> {
-    select(vec!["", "c", "create", "E", "it", "'", "\\", "%", "_", "?", "ä", "\n", "s"])
+    select(vec!["", "c", "create", "E", "it", "'", "\\", "%", "_", "?", "ä", "Ä", "\n", "s"])
         .prop_map(str::to_owned)
 }
 
@@ -292,7 +314,13 @@ fn time_field() -> impl Strategy<Value = TimeField> {
 }
 
 fn moment() -> impl Strategy<Value = Micros> {
-    prop_oneof![0..45_i64, 1_000_000..1_000_010_i64].prop_map(|tick| MONTH_END + tick)
+    let near = prop_oneof![0..45_i64, 1_000_000..1_000_010_i64].prop_map(|tick| MONTH_END + tick);
+    let far = FAR.into_iter().chain([i64::MIN, FAR[0] - 1, FAR[4] + 1, i64::MAX]).collect();
+    prop_oneof![4 => near, 1 => select::<Micros>(far)]
+}
+
+fn number() -> impl Strategy<Value = i64> {
+    prop_oneof![3 => -1..12_i64, 1 => select(vec![i64::MIN, i64::MAX])]
 }
 
 fn leaf() -> impl Strategy<Value = Filter> {
@@ -307,7 +335,7 @@ fn leaf() -> impl Strategy<Value = Filter> {
         1 => select(Outcome::ALL.to_vec()).prop_map(Filter::Outcome),
         1 => select(Origin::ALL.to_vec()).prop_map(Filter::Origin),
         1 => id().prop_map(Filter::Id),
-        1 => (comparison(), -1..12_i64).prop_map(|(c, number)| Filter::SourceNumber(c, number)),
+        1 => (comparison(), number()).prop_map(|(c, number)| Filter::SourceNumber(c, number)),
         1 => network.prop_map(|network| Filter::ClientIp(network.parse().unwrap())),
         1 => Just(Filter::HasClientIp),
         1 => (time_field(), comparison(), moment())
