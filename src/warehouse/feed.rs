@@ -35,10 +35,10 @@ const MOST_LOGS: usize = 128;
 /// How far a log is stored.
 #[derive(Row, Deserialize)]
 struct Extent {
-    cluster: String,
-    topic: String,
-    incarnation: String,
-    partition: i32,
+    kafka_cluster: String,
+    kafka_topic: String,
+    kafka_incarnation: String,
+    kafka_partition: i32,
     first: i64,
     last: i64,
 }
@@ -46,12 +46,12 @@ struct Extent {
 /// Where a row stands in its log, and its primary key.
 #[derive(Debug, Clone, Row, Deserialize)]
 struct Found {
-    cluster: String,
-    topic: String,
-    incarnation: String,
-    partition: i32,
-    offset: i64,
-    index: u32,
+    kafka_cluster: String,
+    kafka_topic: String,
+    kafka_incarnation: String,
+    kafka_partition: i32,
+    kafka_offset: i64,
+    kafka_index: u32,
     tenant: String,
     occurred_at: Micros,
     #[serde(with = "clickhouse::serde::uuid")]
@@ -69,15 +69,15 @@ struct Stretch {
 /// How far each log is complete. The projection `reach` keeps it for each part of the table.
 pub(super) async fn extents(client: &Client) -> Result<Extents, Error> {
     let sql = "SELECT kafka_cluster, kafka_topic, kafka_incarnation, kafka_partition, \
-               min(first_offset), max(last_offset) FROM batches \
+               min(first_offset) AS first, max(last_offset) AS last FROM batches \
                GROUP BY kafka_cluster, kafka_topic, kafka_incarnation, kafka_partition";
     let rows = client.query(sql).fetch_all::<Extent>().await?;
     let extent = |row: Extent| {
         let log = LogId {
-            cluster: row.cluster.into(),
-            topic: row.topic.into(),
-            incarnation: row.incarnation.into(),
-            partition: row.partition,
+            cluster: row.kafka_cluster.into(),
+            topic: row.kafka_topic.into(),
+            incarnation: row.kafka_incarnation.into(),
+            partition: row.kafka_partition,
         };
         (log, OffsetRange { first: row.first, last: row.last })
     };
@@ -117,7 +117,7 @@ pub(super) async fn page(client: &Client, query: &FeedQuery) -> Result<FeedPage,
             if found.len() > share || !is_whole {
                 found.truncate(share);
                 if let Some(row) = found.last() {
-                    next.set(log.clone(), NextRow::after(row.offset, row.index));
+                    next.set(log.clone(), NextRow::after(row.kafka_offset, row.kafka_index));
                 }
                 room -= found.len();
                 taken.insert(log, found);
@@ -203,22 +203,24 @@ async fn rows_of(client: &Client, found: &[Found]) -> Result<Vec<StoredEvent>, E
         let StoredPosition { offset, index, .. } = event.kafka;
         events.insert((log_of(&event.kafka), offset, index), event);
     }
-    let taken = |found: &Found| events.remove(&(found.log(), found.offset, found.index));
+    let taken =
+        |found: &Found| events.remove(&(found.log(), found.kafka_offset, found.kafka_index));
     Ok(found.iter().filter_map(taken).collect())
 }
 
 impl Found {
     fn log(&self) -> LogId {
         LogId {
-            cluster: self.cluster.as_str().into(),
-            topic: self.topic.as_str().into(),
-            incarnation: self.incarnation.as_str().into(),
-            partition: self.partition,
+            cluster: self.kafka_cluster.as_str().into(),
+            topic: self.kafka_topic.as_str().into(),
+            incarnation: self.kafka_incarnation.as_str().into(),
+            partition: self.kafka_partition,
         }
     }
 
     fn position(&self) -> (String, String, String, i32, i64, u32) {
-        let Found { cluster, topic, incarnation, partition, offset, index, .. } = self.clone();
-        (cluster, topic, incarnation, partition, offset, index)
+        let Found { kafka_cluster, kafka_topic, kafka_incarnation, .. } = self.clone();
+        let (partition, offset) = (self.kafka_partition, self.kafka_offset);
+        (kafka_cluster, kafka_topic, kafka_incarnation, partition, offset, self.kafka_index)
     }
 }

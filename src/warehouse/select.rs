@@ -17,6 +17,7 @@ use clickhouse::{Client, Row, error::Error};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::aggregate;
 use super::column;
 use super::feed;
 use super::row::EventRow;
@@ -24,8 +25,9 @@ use super::statement::Statement;
 use super::{READ_TIMEOUT, Warehouse, error_code};
 use crate::event::{Micros, StoredEvent};
 use crate::query::{
-    Answer, Direction, EventReader, Extents, FeedPage, FeedQuery, Filter, Order, Page, Place,
-    Query, ReadError, SortField, Start, TenantScope, TimeField, Window,
+    Answer, Bucket, Chunks, Direction, EventReader, ExportFormat, Extents, Facet, Facets, FeedPage,
+    FeedQuery, Filter, Interval, Order, Page, Place, Query, ReadError, Selection, SortField, Start,
+    TenantScope, TimeField, Window,
 };
 
 /// Most key rows read in one round (56 bytes each or so).
@@ -80,6 +82,41 @@ impl EventReader for Warehouse {
             let everything = Filter::everything();
             Ok(rows_of(client, &keys, &everything, TimeField::OccurredAt, true).await?.pop())
         }))
+    }
+
+    fn count<'a>(&'a self, selection: &'a Selection) -> Answer<'a, u64> {
+        let work = async move { aggregate::count(self.reader().await?, selection).await };
+        Box::pin(self.in_time(work))
+    }
+
+    fn histogram<'a>(
+        &'a self,
+        selection: &'a Selection,
+        interval: Interval,
+    ) -> Answer<'a, Vec<Bucket>> {
+        Box::pin(self.in_time(async move {
+            aggregate::histogram(self.reader().await?, selection, interval).await
+        }))
+    }
+
+    fn facets<'a>(
+        &'a self,
+        selection: &'a Selection,
+        facet: &'a Facet,
+        limit: u32,
+    ) -> Answer<'a, Facets> {
+        Box::pin(self.in_time(async move {
+            aggregate::facets(self.reader().await?, selection, facet, limit).await
+        }))
+    }
+
+    fn export<'a>(
+        &'a self,
+        selection: &'a Selection,
+        format: ExportFormat,
+        limit: Option<u64>,
+    ) -> Answer<'a, Chunks> {
+        Box::pin(self.take_away(selection, format, limit))
     }
 
     fn extents(&self) -> Answer<'_, Extents> {

@@ -168,7 +168,7 @@ fn text(event: Option<&StoredEvent>) -> Option<String> {
     event.map(|event| serde_json::to_string(event).unwrap())
 }
 
-fn sample(runner: &mut TestRunner) -> Vec<StoredEvent> {
+pub(crate) fn sample(runner: &mut TestRunner) -> Vec<StoredEvent> {
     let many = prop::collection::vec((event(), repeats()), 300);
     let distinct = many.new_tree(runner).unwrap().current();
     let mut events: Vec<StoredEvent> = Vec::new();
@@ -210,7 +210,7 @@ fn ip() -> impl Strategy<Value = Option<Ipv6Addr>> {
     select(vec![None, Some("::1".parse().unwrap()), Some("::ffff:1.2.3.4".parse().unwrap())])
 }
 
-fn event() -> impl Strategy<Value = StoredEvent> {
+pub(crate) fn event() -> impl Strategy<Value = StoredEvent> {
     let near = (0..40_i64).prop_map(|tick| MONTH_END + tick);
     let at = prop_oneof![9 => near, 1 => select(FAR.to_vec())];
     let what = (id(), at, select(TENANTS.to_vec()), word(), word());
@@ -267,13 +267,13 @@ fn event() -> impl Strategy<Value = StoredEvent> {
     )
 }
 
-fn scope() -> impl Strategy<Value = TenantScope> {
+pub(crate) fn scope() -> impl Strategy<Value = TenantScope> {
     let some = prop::sample::subsequence(TENANTS.to_vec(), 0..=TENANTS.len());
     let only = some.prop_map(|some| TenantScope::Only(some.into_iter().map(Into::into).collect()));
     prop_oneof![1 => Just(TenantScope::All), 3 => only]
 }
 
-fn window() -> impl Strategy<Value = Window> {
+pub(crate) fn window() -> impl Strategy<Value = Window> {
     let near = (0..40_i64, 0..41_i64)
         .prop_map(|(from, to)| Window { from: MONTH_END + from, to: MONTH_END + to });
     let wide = select(vec![(i64::MIN, i64::MAX), (0, i64::MAX), (i64::MIN, MONTH_END + 20)])
@@ -281,7 +281,7 @@ fn window() -> impl Strategy<Value = Window> {
     prop_oneof![near, wide]
 }
 
-fn field() -> impl Strategy<Value = Field> {
+pub(crate) fn field() -> impl Strategy<Value = Field> {
     let named = select(Field::NAMED.map(|(_, field)| field).to_vec());
     let attribute = select(vec!["a.b", "o'hara?", ""]);
     prop_oneof![5 => named, 1 => attribute.prop_map(|name| Field::Attribute(name.into()))]
@@ -315,8 +315,8 @@ fn time_field() -> impl Strategy<Value = TimeField> {
 
 fn moment() -> impl Strategy<Value = Micros> {
     let near = prop_oneof![0..45_i64, 1_000_000..1_000_010_i64].prop_map(|tick| MONTH_END + tick);
-    let far = FAR.into_iter().chain([i64::MIN, FAR[0] - 1, FAR[4] + 1, i64::MAX]).collect();
-    prop_oneof![4 => near, 1 => select::<Micros>(far)]
+    let beyond = [i64::MIN, FAR[0] - 1, FAR[4] + 1, i64::MAX];
+    prop_oneof![4 => near, 1 => select([FAR.as_slice(), &beyond].concat())]
 }
 
 fn number() -> impl Strategy<Value = i64> {
@@ -345,7 +345,7 @@ fn leaf() -> impl Strategy<Value = Filter> {
     ]
 }
 
-fn filter() -> impl Strategy<Value = Filter> {
+pub(crate) fn filter() -> impl Strategy<Value = Filter> {
     leaf().prop_recursive(3, 12, 4, |inner| {
         let some = || prop::collection::vec(inner.clone(), 0..4);
         prop_oneof![
@@ -395,7 +395,7 @@ fn query() -> impl Strategy<Value = Query> {
 }
 
 /// Insert in several parts, so that answers have to be merged.
-async fn store(warehouse: &Warehouse, events: &[StoredEvent]) {
+pub(crate) async fn store(warehouse: &Warehouse, events: &[StoredEvent]) {
     for part in events.chunks(events.len().div_ceil(3)) {
         let rows: Vec<String> = part.iter().map(|event| row(event).to_string()).collect();
         let insert = format!("INSERT INTO events FORMAT JSONEachRow\n{}", rows.join("\n"));
