@@ -4,8 +4,6 @@
 //!
 //! # Invariants
 //! - A problem with a parameter names it and what it allows.
-//! - What a store says goes to the log, once, here, and never to the caller: it may name hosts and
-//!   statements.
 //! - Whoever may try again is told when: `Retry-After`, in seconds.
 //!
 //! Deliberately unknown here: which route it was.
@@ -15,6 +13,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::refusal::{At, Refusal};
 use crate::query::ReadError;
 
 pub(super) const CONTENT_TYPE: &str = "application/problem+json";
@@ -117,6 +116,25 @@ impl Problem {
         problem
     }
 
+    /// What this API says of a refusal.
+    pub fn of_refusal(refusal: &Refusal, path: &str) -> Problem {
+        match refusal {
+            Refusal::Invalid { at: At::Parameter(name), detail } => {
+                Problem::parameter(name, detail.clone(), Vec::new())
+            }
+            Refusal::NotFound(what) => Problem::not_found(path, what.clone()),
+            Refusal::Method(allow) => Problem::method(allow),
+            Refusal::Internal => Problem::internal(),
+            Refusal::Unavailable(what) => Problem::unavailable(what),
+            Refusal::Timeout => Problem::unavailable(&refusal.detail()),
+            Refusal::Other(status) => Problem::of_status(*status),
+            other => {
+                let title = other.status().canonical_reason().unwrap_or("Error");
+                Problem::new(other.status(), other.kind(), title, other.detail())
+            }
+        }
+    }
+
     /// Any other status, which a layer or the framework chose.
     pub fn of_status(status: StatusCode) -> Problem {
         let title = status.canonical_reason().unwrap_or("Error");
@@ -126,16 +144,7 @@ impl Problem {
 
 impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Problem {
-        match &error {
-            ReadError::Unavailable(_) => {
-                tracing::warn!(%error, "read not answered");
-                Problem::unavailable("the store of events does not answer now; try again")
-            }
-            ReadError::Failed(_) => {
-                tracing::error!(%error, "read failed");
-                Problem::internal()
-            }
-        }
+        Problem::of_refusal(&Refusal::from(error), "")
     }
 }
 

@@ -4,19 +4,21 @@
 //! with.
 //!
 //! # Invariants
-//! - Every error is `application/problem+json` (RFC 9457) and carries the request's id in
-//!   `x-request-id`.
+//! - Every error carries the request's id in `x-request-id`, and is `application/problem+json`
+//!   (RFC 9457), but under a contract's paths, where it is in the contract's words.
 //! - What a caller may see is decided for every request, never by a cursor or an id.
 //!
 //! Deliberately unknown here: ClickHouse, Kafka, how long the process lives.
 
 mod auth;
 mod config;
+mod contract;
 mod error;
 mod events;
 mod layer;
 mod ops;
 mod parameter;
+mod refusal;
 #[cfg(test)]
 mod tests;
 
@@ -25,12 +27,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::get;
 
+use self::layer::Speech;
 use crate::event::Micros;
 use crate::query::EventReader;
 use crate::telemetry::Health;
 
 pub use auth::{Authenticator, Unknown};
-pub use config::ApiConfig;
+pub use config::{ApiConfig, CompatConfig, ContractConfig};
+pub use refusal::{At, Refusal};
 
 /// What the routes answer from.
 #[derive(Clone)]
@@ -53,13 +57,16 @@ pub fn router(state: ApiState, config: &ApiConfig) -> Router {
         .route("/v1/events", get(events::list))
         .route("/v1/events/{id}", get(events::one))
         .merge(for_operators())
-        .with_state(state);
-    layer::around(routes, config.request_timeout())
+        .with_state(state.clone())
+        .merge(contract::routes(&state, &config.compat));
+    let contracts = contract::speakers(&config.compat);
+    layer::around(routes, config.request_timeout(), Speech { contracts, now: state.now })
 }
 
 /// The routes of a process that answers no questions.
 pub fn operations(state: ApiState, config: &ApiConfig) -> Router {
-    layer::around(for_operators().with_state(state), config.request_timeout())
+    let speech = Speech { contracts: Vec::new(), now: state.now };
+    layer::around(for_operators().with_state(state), config.request_timeout(), speech)
 }
 
 fn for_operators() -> Router<ApiState> {

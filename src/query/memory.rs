@@ -9,13 +9,19 @@
 //!
 //! Deliberately unknown here: performance.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
+use bytes::Bytes;
+use futures_core::Stream;
 use uuid::Uuid;
 
 use super::{
-    Answer, Direction, EventReader, Order, Page, Place, Query, Selection, SortField, Start,
-    TenantScope, TimeField,
+    Answer, Bucket, Chunks, Direction, EventReader, ExportFormat, Facet, FacetValue, Facets,
+    Interval, Order, Page, Place, Query, ReadError, Selection, SortField, Start, TenantScope,
+    TimeField,
 };
 use crate::event::{StoredEvent, StoredPosition};
 
@@ -62,6 +68,32 @@ impl MemoryReader {
         selection.tenants.allows(&event.tenant)
             && selection.window.contains(event.occurred_at)
             && selection.filter.holds(event, &self.events)
+    }
+
+    /// The records that match.
+    fn records<'a>(&'a self, selection: &'a Selection) -> impl Iterator<Item = &'a StoredEvent> {
+        self.events.iter().filter(|event| self.selects(selection, event))
+    }
+
+    fn counted<K: Ord>(keys: impl Iterator<Item = K>) -> BTreeMap<K, u64> {
+        let mut counts = BTreeMap::new();
+        for key in keys {
+            *counts.entry(key).or_default() += 1;
+        }
+        counts
+    }
+
+    fn commonest(&self, selection: &Selection, facet: &Facet, limit: u32) -> Facets {
+        let values = self.records(selection).flat_map(|event| facet.values(event));
+        let value = |(value, count): (&str, u64)| FacetValue { value: value.to_owned(), count };
+        let mut values: Vec<_> = Self::counted(values).into_iter().map(value).collect();
+        values.sort_by_key(|value| Reverse(value.count));
+        let others = values.split_off(values.len().min(limit as usize));
+        Facets {
+            values,
+            other_values: others.len() as u64,
+            other_count: others.iter().map(|value| value.count).sum(),
+        }
     }
 
     /// The events that match, in order, repeats folded.
@@ -130,7 +162,62 @@ impl EventReader for MemoryReader {
         })
     }
 
+    fn count<'a>(&'a self, selection: &'a Selection) -> Answer<'a, u64> {
+        Box::pin(async { Ok(self.records(selection).count() as u64) })
+    }
+
+    fn histogram<'a>(
+        &'a self,
+        selection: &'a Selection,
+        interval: Interval,
+    ) -> Answer<'a, Vec<Bucket>> {
+        let starts = self.records(selection).map(move |event| interval.start(event.occurred_at));
+        let bucket = |(from, count)| Bucket { from, count };
+        let buckets = Self::counted(starts).into_iter().map(bucket).collect();
+        Box::pin(async { Ok(buckets) })
+    }
+
+    fn facets<'a>(
+        &'a self,
+        selection: &'a Selection,
+        facet: &'a Facet,
+        limit: u32,
+    ) -> Answer<'a, Facets> {
+        Box::pin(async move { Ok(self.commonest(selection, facet, limit)) })
+    }
+
+    /// NDJSON of the native API's events, whatever the format: what other formats look like is a
+    /// store's own.
+    fn export<'a>(
+        &'a self,
+        selection: &'a Selection,
+        _: ExportFormat,
+        limit: Option<u64>,
+    ) -> Answer<'a, Chunks> {
+        let mut found: Vec<&StoredEvent> = self.records(selection).collect();
+        found.sort_by(|a, b| order(&Order::default(), a, b));
+        found.truncate(limit.map_or(usize::MAX, |limit| limit as usize));
+        let line = |event: &StoredEvent| {
+            let json = serde_json::to_string(event).map(|json| Bytes::from(json + "\n"));
+            json.map_err(|error| ReadError::Failed(error.to_string()))
+        };
+        let lines: Vec<_> = found.into_iter().map(line).collect();
+        let chunks: Chunks = Box::pin(Lines(lines.into_iter()));
+        Box::pin(async { Ok(chunks) })
+    }
+
     fn ready(&self) -> Answer<'_, ()> {
         Box::pin(async { Ok(()) })
+    }
+}
+
+/// Chunks that are all there.
+struct Lines(std::vec::IntoIter<Result<Bytes, ReadError>>);
+
+impl Stream for Lines {
+    type Item = Result<Bytes, ReadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(self.0.next())
     }
 }

@@ -10,6 +10,7 @@
 //!
 //! Deliberately unknown here: HTTP parameters, SQL.
 
+mod count;
 mod cursor;
 mod field;
 mod filter;
@@ -19,11 +20,12 @@ mod reader;
 
 use crate::event::{Micros, StoredEvent};
 
+pub use count::{Bucket, ExportFormat, Facet, FacetValue, Facets, Interval};
 pub use cursor::{Cursor, CursorError, Place};
 pub use field::Field;
 pub use filter::{Comparison, Filter, Pattern, TargetField, TextTest, TimeField, words};
 pub use order::{Direction, Order, SortField, Start};
-pub use reader::{Answer, EventReader, ReadError};
+pub use reader::{Answer, Chunks, EventReader, ReadError};
 
 /// What is asked about: the events of some tenants, in a window, for which a filter holds.
 #[derive(Debug, Clone, PartialEq)]

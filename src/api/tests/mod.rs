@@ -1,6 +1,6 @@
 //! The API as its callers see it, over the naive reader, with the clock stopped.
 
-mod fixture;
+pub mod fixture;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
