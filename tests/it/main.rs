@@ -21,5 +21,7 @@ mod quarantine;
 mod reading;
 #[path = "../reference/mod.rs"]
 mod reference;
+mod scenario;
 mod schema;
 mod serve;
+mod unchanged;

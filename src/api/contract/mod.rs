@@ -12,6 +12,10 @@
 //!
 //! Deliberately unknown here: ClickHouse, Kafka, how a caller is told.
 
+mod bloodhound;
+mod caller;
+mod cockpit;
+mod entry;
 mod pace;
 mod softwareone;
 #[cfg(test)]
@@ -56,7 +60,8 @@ pub(super) struct Asked {
 }
 
 /// Every contract.
-pub(super) const CONTRACTS: [Contract; 2] = [pace::CONTRACT, softwareone::CONTRACT];
+pub(super) const CONTRACTS: [Contract; 4] =
+    [pace::CONTRACT, softwareone::CONTRACT, cockpit::CONTRACT, bloodhound::CONTRACT];
 
 /// The routes of every contract that is enabled, each behind its prefix.
 pub(super) fn routes(state: &ApiState, config: &CompatConfig) -> Router {
