@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::contract::CompatConfig;
+
 /// The `[api]` table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -20,81 +22,26 @@ pub struct ApiConfig {
     pub listen: String,
     /// How long a request may take, in milliseconds, before it is answered 503. Default `30000`.
     pub request_timeout_ms: u64,
+    /// What a request may cost.
+    pub limits: LimitsConfig,
     /// The vendors' contracts.
     pub compat: CompatConfig,
 }
 
-/// The `[api.compat]` table: one entry for each contract.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct CompatConfig {
-    /// PACE Cloud.
-    pub pace: ContractConfig,
-    /// raystack/frontier.
-    pub frontier: ContractConfig,
-    /// SoftwareOne Marketplace.
-    pub softwareone: ContractConfig,
-    /// Cloud Cockpit.
-    pub cockpit: ContractConfig,
-    /// BloodHound CE.
-    pub bloodhound: ContractConfig,
-}
-
-/// One contract.
+/// The `[api.limits]` table: what a request may cost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct ContractConfig {
-    /// Whether it is served. Default `true`.
-    pub enabled: bool,
-    /// What stands before its original paths, such as `/frontier`. Default `""`.
-    pub prefix: String,
-    /// The topic that what is written through it goes to. Default `""`, which is `audit.NAME`.
-    pub topic: String,
+pub struct LimitsConfig {
+    /// Bytes of a body at most; a longer one is answered 413. Default `2097152`.
+    pub body_bytes: u64,
+    /// How long a body may take to come, in milliseconds, before it is answered 408. Default
+    /// `10000`.
+    pub body_timeout_ms: u64,
 }
 
-impl Default for ContractConfig {
-    fn default() -> ContractConfig {
-        ContractConfig { enabled: true, prefix: String::new(), topic: String::new() }
-    }
-}
-
-impl ContractConfig {
-    /// The topic that what is written goes to, for the contract of this name.
-    pub fn topic_of(&self, name: &str) -> String {
-        if self.topic.is_empty() { format!("audit.{name}") } else { self.topic.clone() }
-    }
-}
-
-impl CompatConfig {
-    /// Each contract with its name, and whether it writes.
-    fn each(&self) -> [(&'static str, &ContractConfig, bool); 5] {
-        [
-            ("pace", &self.pace, true),
-            ("frontier", &self.frontier, true),
-            ("softwareone", &self.softwareone, true),
-            ("cockpit", &self.cockpit, false),
-            ("bloodhound", &self.bloodhound, false),
-        ]
-    }
-
-    fn check(&self) -> Vec<(String, String)> {
-        let mut wrong = Vec::new();
-        for (name, contract, writes) in self.each() {
-            let mut say = |field: &str, message: String| {
-                wrong.push((format!("compat.{name}.{field}"), message));
-            };
-            let plain = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
-            let prefix = contract.prefix.as_str();
-            let is_path = prefix.starts_with('/') && !prefix.ends_with('/');
-            let is_fine = prefix.is_empty() || is_path && prefix.chars().all(plain);
-            if !is_fine {
-                say("prefix", format!("`{prefix}` is no path such as /{name}"));
-            }
-            if !writes && !contract.topic.is_empty() {
-                say("topic", "has no meaning: this contract only reads".to_owned());
-            }
-        }
-        wrong
+impl Default for LimitsConfig {
+    fn default() -> LimitsConfig {
+        LimitsConfig { body_bytes: 2_097_152, body_timeout_ms: 10_000 }
     }
 }
 
@@ -103,6 +50,7 @@ impl Default for ApiConfig {
         ApiConfig {
             listen: "127.0.0.1:8080".into(),
             request_timeout_ms: 30_000,
+            limits: LimitsConfig::default(),
             compat: CompatConfig::default(),
         }
     }
@@ -151,10 +99,8 @@ mod tests {
         let mut config = ApiConfig { listen: "localhost".into(), ..ApiConfig::default() };
         config.request_timeout_ms = 0;
         config.compat.pace.prefix = "pace/".into();
-        config.compat.cockpit.topic = "audit.cockpit".into();
         let fields: Vec<String> = config.check().into_iter().map(|(field, _)| field).collect();
-        let compat = ["compat.pace.prefix", "compat.cockpit.topic"];
-        assert_eq!(fields, [&["listen", "request_timeout_ms"], &compat[..]].concat());
+        assert_eq!(fields, ["listen", "request_timeout_ms", "compat.pace.prefix"]);
         let open = ApiConfig { listen: "0.0.0.0:8080".into(), ..ApiConfig::default() };
         assert!(open.check()[0].1.contains("loopback"));
     }

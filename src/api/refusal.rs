@@ -17,6 +17,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use super::auth::Unknown;
+use super::body::BodyFault;
 use crate::query::ReadError;
 
 /// How soon to ask again when something is not ready: about as long as a restart of ClickHouse
@@ -43,8 +44,12 @@ pub enum Refusal {
         /// What is wrong, and what would mend it.
         detail: String,
     },
+    /// The question costs more than the caller may spend; what.
+    TooCostly(String),
     /// The body is too long.
     TooLarge,
+    /// The body did not come in time.
+    TooSlow,
     /// The body is of a type that is not read here; those that are.
     MediaType(String),
     /// The caller asks too often.
@@ -110,7 +115,8 @@ impl Refusal {
                 Refusal::TooMany { retry_after }
             }
             // Ours are extensions: this is the layer's that watches the time.
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::REQUEST_TIMEOUT => Refusal::Timeout,
+            StatusCode::SERVICE_UNAVAILABLE => Refusal::Timeout,
+            StatusCode::REQUEST_TIMEOUT => Refusal::TooSlow,
             StatusCode::INTERNAL_SERVER_ERROR => Refusal::Internal,
             other => Refusal::Other(other),
         }
@@ -124,6 +130,8 @@ impl Refusal {
             Refusal::NotFound(_) => StatusCode::NOT_FOUND,
             Refusal::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Refusal::Invalid { .. } => StatusCode::BAD_REQUEST,
+            Refusal::TooCostly(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Refusal::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Refusal::TooMany { .. } => StatusCode::TOO_MANY_REQUESTS,
@@ -144,7 +152,9 @@ impl Refusal {
             Refusal::Invalid { at: At::Parameter(_), .. } => "parameter",
             Refusal::Invalid { at: At::Header(_), .. } => "header",
             Refusal::Invalid { at: At::Body(_), .. } => "body",
+            Refusal::TooCostly(_) => "cost",
             Refusal::TooLarge => "too-large",
+            Refusal::TooSlow => "too-slow",
             Refusal::MediaType(_) => "media-type",
             Refusal::TooMany { .. } => "too-many",
             Refusal::Unavailable(_) => "unavailable",
@@ -158,13 +168,17 @@ impl Refusal {
     pub fn detail(&self) -> String {
         match self {
             // Why a credential does not hold is for the log: it would help who forges one.
-            Refusal::Unauthenticated(Unknown::Refused(_)) => "the credential does not hold".into(),
-            Refusal::Unauthenticated(unknown) => unknown.to_string(),
+            Refusal::Unauthenticated(Unknown::Missing) => Unknown::Missing.to_string(),
+            Refusal::Unauthenticated(_) => "the credential does not hold".into(),
             Refusal::Unlinked => "the credential names no identity that acts".into(),
             Refusal::Forbidden(why) => why.clone(),
             Refusal::NotFound(what) | Refusal::Unavailable(what) => what.clone(),
             Refusal::Method(allow) => format!("this path answers {allow} only"),
             Refusal::Invalid { detail, .. } => detail.clone(),
+            Refusal::TooCostly(limit) => {
+                format!("the question costs too much: {limit}; narrow its time or filter")
+            }
+            Refusal::TooSlow => "the body did not come in time".into(),
             Refusal::TooLarge => "the body is too long; send less at once".into(),
             Refusal::MediaType(wanted) => format!("the body must be {wanted}"),
             Refusal::TooMany { retry_after } => {
@@ -193,7 +207,26 @@ impl Refusal {
 
 impl From<Unknown> for Refusal {
     fn from(unknown: Unknown) -> Refusal {
-        Refusal::Unauthenticated(unknown)
+        tracing::info!(%unknown, "request refused");
+        match unknown {
+            Unknown::Unavailable(_) => {
+                Refusal::Unavailable("credentials cannot be looked up now; try again".to_owned())
+            }
+            Unknown::TooOften { retry_after_s, .. } => {
+                Refusal::TooMany { retry_after: Duration::from_secs(retry_after_s) }
+            }
+            unknown => Refusal::Unauthenticated(unknown),
+        }
+    }
+}
+
+impl From<BodyFault> for Refusal {
+    fn from(fault: BodyFault) -> Refusal {
+        match fault {
+            BodyFault::TooLong { .. } => Refusal::TooLarge,
+            BodyFault::TooSlow { .. } => Refusal::TooSlow,
+            BodyFault::Broken(_) => Refusal::body("", fault.to_string()),
+        }
     }
 }
 
@@ -205,6 +238,7 @@ impl From<ReadError> for Refusal {
                 let what = "the store of events does not answer now; try again";
                 Refusal::Unavailable(what.to_owned())
             }
+            ReadError::TooCostly(limit) => Refusal::TooCostly(limit.clone()),
             ReadError::Failed(_) => {
                 tracing::error!(%error, "read failed");
                 Refusal::Internal

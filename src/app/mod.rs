@@ -33,6 +33,7 @@ use tokio::task::JoinHandle;
 
 use crate::api::{self, ApiState, Authenticator};
 use crate::config::Loaded;
+use crate::gateway::Gateway;
 use crate::pipeline::{Done, Pipeline, Stop};
 use crate::source::kafka::KafkaSource;
 use crate::source::{KafkaConfig, Source as _, SourceError, Waker};
@@ -87,6 +88,9 @@ impl Service {
         let health = Health::default();
         let state = ApiState {
             reader: Arc::new(warehouse.clone()),
+            recorder: Arc::new(Gateway::new(&config.kafka.brokers, &config.kafka.properties)?),
+            normalisers: Arc::new(loaded.normalisers()),
+            tenants: config.aliases().collect(),
             authenticator: Authenticator::None,
             registry: metrics.registry.clone(),
             health: health.clone(),

@@ -129,6 +129,13 @@ impl Config {
         Err(problems)
     }
 
+    /// Each tenant's other names, as (alias, tenant).
+    pub fn aliases(&self) -> impl Iterator<Item = (String, String)> {
+        self.tenant.iter().flat_map(|tenant| {
+            tenant.aliases.iter().map(|alias| (alias.clone(), tenant.id.clone()))
+        })
+    }
+
     /// Kafka waits for a partition's old owner for `max.poll.interval.ms`, five minutes by default:
     /// then its new owner begins, whether the old one has finished or not.
     fn check_drain(&self) -> Option<String> {
@@ -175,10 +182,7 @@ impl Loaded {
     /// Compiles the normaliser of each topic.
     pub fn normalisers(&self) -> impl Fn(&str) -> Arc<Normaliser> + Send + use<> {
         let Loaded { config, catalog } = self.clone();
-        let aliases = config.tenant.iter().flat_map(|tenant| {
-            tenant.aliases.iter().map(|alias| (alias.clone(), tenant.id.clone()))
-        });
-        let aliases: Arc<HashMap<String, String>> = Arc::new(aliases.collect());
+        let aliases: Arc<HashMap<String, String>> = Arc::new(config.aliases().collect());
         move |topic| {
             let found = config.kafka.topics.iter().find(|known| known.name == topic);
             let rule = found.map(topic_rule).unwrap_or_default();

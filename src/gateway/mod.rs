@@ -1,13 +1,17 @@
 //! The way in for those who bring records to us: onto Kafka, like everybody's.
 //!
-//! In: records. Out: their place in Kafka, once they are safe there. The HTTP write endpoints will
-//! stand on this; today `trailhouse produce` and the demo do.
+//! In: records, one by one from a program ([`Sender`]) or many at a time from requests
+//! ([`Gateway`]). Out: their place in Kafka, once they are safe there.
 //!
 //! # Invariants
 //! - Nothing is stored around Kafka: one way in, one proof of delivery.
 //!
 //! Deliberately unknown here: ClickHouse, HTTP.
 
+mod client;
 mod producer;
+mod write;
 
-pub use producer::{IN_FLIGHT, Outgoing, Quiet, SendError, Sender};
+pub use client::{Outgoing, Quiet, SendError};
+pub use producer::{IN_FLIGHT, Sender};
+pub use write::{Gateway, Receipt, Recorder, Writing};

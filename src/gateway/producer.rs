@@ -1,37 +1,20 @@
-//! Records onto a topic, sure of every one.
+//! Records onto a topic, one after another, sure of every one.
 //!
 //! In: a topic, an [`Outgoing`] record. Out: an acknowledgement by all in-sync replicas.
 //!
 //! # Invariants
-//! - What counts as sent was acknowledged; the producer is idempotent, so a retry inside
-//!   librdkafka repeats nothing.
+//! - What counts as sent was acknowledged.
 //! - At most [`IN_FLIGHT`] records wait for their acknowledgement.
-//!
-//! - librdkafka's own lines are for debugging: what matters of them is in the errors, once.
 //!
 //! Deliberately unknown here: what a record means.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::error::KafkaError;
-use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::metadata::Metadata;
-use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
-use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::producer::{DeliveryFuture, FutureProducer, Producer as _};
 
-/// A record to produce.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Outgoing {
-    /// The key; empty for none.
-    pub key: String,
-    /// Headers.
-    pub headers: Vec<(String, String)>,
-    /// The payload.
-    pub payload: Vec<u8>,
-}
+use super::client::{Outgoing, Quiet, SendError, client};
 
 /// A producer that is sure of every record it counts.
 pub struct Sender {
@@ -48,20 +31,12 @@ pub const IN_FLIGHT: usize = 10_000;
 impl Sender {
     /// A producer for these brokers.
     pub fn new(brokers: &str) -> Result<Sender, SendError> {
-        let context = Quiet::default();
-        let producer = ClientConfig::new()
-            .set("bootstrap.servers", brokers)
-            .set("client.id", "trailhouse-produce")
-            .set("acks", "all")
-            .set("enable.idempotence", "true")
-            .set("compression.type", "lz4")
-            .set("linger.ms", "20")
-            .set("message.max.bytes", "10485760")
-            .set("message.timeout.ms", "30000")
-            // Every record's fate is known by its acknowledgement; the rest is noise at start.
-            .set_log_level(RDKafkaLogLevel::Error)
-            .create_with_context(context.clone())
-            .map_err(SendError::Client)?;
+        let own = [
+            ("client.id", "trailhouse-produce"),
+            ("linger.ms", "20"),
+            ("message.timeout.ms", "30000"),
+        ];
+        let (producer, context) = client(brokers, &BTreeMap::new(), &own)?;
         let brokers = brokers.to_owned();
         Ok(Sender { producer, brokers, context, waiting: Vec::new(), acknowledged: 0 })
     }
@@ -95,15 +70,7 @@ impl Sender {
         if self.waiting.len() >= IN_FLIGHT {
             self.settle().await?;
         }
-        let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
-        for (key, value) in &record.headers {
-            headers = headers.insert(Header { key, value: Some(value) });
-        }
-        let mut outgoing = FutureRecord::to(topic).payload(&record.payload).headers(headers);
-        if !record.key.is_empty() {
-            outgoing = outgoing.key(&record.key);
-        }
-        match self.producer.send_result(outgoing) {
+        match self.producer.send_result(record.for_topic(topic)) {
             Ok(delivery) => self.waiting.push(delivery),
             Err((error, _)) => return Err(SendError::Refused(topic.to_owned(), error)),
         }
@@ -127,57 +94,4 @@ impl Sender {
         self.producer.flush(Duration::from_secs(10)).map_err(SendError::Client)?;
         Ok(acknowledged)
     }
-}
-
-/// Keeps librdkafka's word on what is wrong, instead of a line for every try.
-#[derive(Clone, Default)]
-pub struct Quiet {
-    heard: Arc<Mutex<String>>,
-}
-
-impl Quiet {
-    /// What was wrong last; empty where nothing was.
-    pub fn heard(&self) -> String {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl ClientContext for Quiet {
-    fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
-        tracing::debug!(facility, "{message}");
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::debug!(%error, "kafka: {reason}");
-        let all_down = RDKafkaErrorCode::AllBrokersDown;
-        // It comes after the reason, and says less.
-        if error.rdkafka_error_code() != Some(all_down) {
-            *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = reason.to_owned();
-        }
-    }
-}
-
-/// Why a record is not surely in Kafka.
-#[derive(Debug, thiserror::Error)]
-pub enum SendError {
-    /// The client cannot work with these brokers.
-    #[error("kafka producer: {0}")]
-    Client(KafkaError),
-    /// Nobody answers, or nobody whom librdkafka understands.
-    #[error(
-        "no Kafka broker answers at {0}: {1}; start it, or name another (kafka.brokers, --brokers)"
-    )]
-    Unreachable(String, String),
-    /// The topic is not there, or not for us.
-    #[error("topic {0}: {1:?}; create it first")]
-    Topic(String, RDKafkaErrorCode),
-    /// The client refused the record.
-    #[error("topic {0}: {1}")]
-    Refused(String, KafkaError),
-    /// The brokers did not acknowledge it; it may be there all the same.
-    #[error("a record was not acknowledged: {0}")]
-    Unacknowledged(KafkaError),
-    /// The client was dropped while records were on their way.
-    #[error("the producer is gone; records on their way may be there")]
-    Gone,
 }

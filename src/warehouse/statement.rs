@@ -216,6 +216,11 @@ impl Statement {
                 self.add(", ?) > 0", part.as_str())
             }
             TextTest::Like(pattern) => self.subject(subject).add(" LIKE ?", like(pattern)),
+            // `lower` knows ASCII only, as the test does; ILIKE knows more.
+            TextTest::Alike(pattern) => {
+                let pattern = like(&pattern.lower_case());
+                self.then("lower(").subject(subject).add(") LIKE ?", pattern)
+            }
             TextTest::Exists => self.subject(subject).then(" != ''"),
             TextTest::Compares(comparison, other) => {
                 self.then("(").subject(subject).then(" != '' AND ").subject(subject);

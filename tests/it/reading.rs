@@ -280,6 +280,7 @@ fn text_test() -> impl Strategy<Value = TextTest> {
         3 => word().prop_map(TextTest::Is),
         1 => piece().prop_map(TextTest::Contains),
         2 => prop::collection::vec(piece(), 2..4).prop_map(|parts| TextTest::Like(Pattern(parts))),
+        2 => prop::collection::vec(piece(), 1..4).prop_map(|parts| TextTest::Alike(Pattern(parts))),
         1 => Just(TextTest::Exists),
         1 => (comparison(), word()).prop_map(|(comparison, text)| {
             TextTest::Compares(comparison, text)

@@ -29,13 +29,27 @@ impl Authenticator {
     }
 }
 
-/// Why a request is from nobody.
+/// Why a request is from nobody. Each API says it in its own words; the reasons are for the log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unknown {
-    /// No credential is given.
+    /// No credential is given: 401.
     #[error("the request has no credential")]
     Missing,
-    /// One is given that does not hold; why, for the log.
+    /// One is given that does not hold: 401.
     #[error("the credential does not hold: {0}")]
     Refused(String),
+    /// One is given that cannot be read: 400 where the API has one for it (BloodHound), else 401.
+    #[error("the credential is malformed: {0}")]
+    Malformed(String),
+    /// What it is to be held against cannot be reached: 503.
+    #[error("the credential cannot be looked up: {0}")]
+    Unavailable(String),
+    /// The caller is known, and asks too often: 429.
+    #[error("{id} asks too often")]
+    TooOften {
+        /// Who.
+        id: String,
+        /// When to ask again, in seconds: `Retry-After`.
+        retry_after_s: u64,
+    },
 }

@@ -13,21 +13,29 @@
 //! Deliberately unknown here: ClickHouse, Kafka, how a caller is told.
 
 mod bloodhound;
-mod caller;
 mod cockpit;
+mod config;
+mod desk;
 mod entry;
+mod frontier;
 mod pace;
+mod reading;
+mod shape;
 mod softwareone;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 use axum::Router;
+use axum::extract::{Request, State};
 use axum::http::HeaderMap;
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 
-use super::config::{CompatConfig, ContractConfig};
-use super::{ApiState, Refusal};
+use super::{ApiConfig, ApiState, LimitsConfig, Refusal, body};
 use crate::event::Micros;
+
+pub use config::{CompatConfig, ContractConfig};
 
 /// One foreign API.
 pub(super) struct Contract {
@@ -60,14 +68,19 @@ pub(super) struct Asked {
 }
 
 /// Every contract.
-pub(super) const CONTRACTS: [Contract; 4] =
-    [pace::CONTRACT, softwareone::CONTRACT, cockpit::CONTRACT, bloodhound::CONTRACT];
+pub(super) const CONTRACTS: [Contract; 5] = [
+    pace::CONTRACT,
+    frontier::CONTRACT,
+    softwareone::CONTRACT,
+    cockpit::CONTRACT,
+    bloodhound::CONTRACT,
+];
 
 /// The routes of every contract that is enabled, each behind its prefix.
-pub(super) fn routes(state: &ApiState, config: &CompatConfig) -> Router {
+pub(super) fn routes(state: &ApiState, config: &ApiConfig) -> Router {
     let mut routes = Router::new();
     for contract in &CONTRACTS {
-        let settings = (contract.settings)(config);
+        let settings = (contract.settings)(&config.compat);
         if !settings.enabled {
             continue;
         }
@@ -77,7 +90,18 @@ pub(super) fn routes(state: &ApiState, config: &CompatConfig) -> Router {
             prefix => routes.nest(prefix, own),
         };
     }
-    routes
+    routes.layer(from_fn_with_state(config.limits.clone(), bounded))
+}
+
+/// Every handler finds its request's body whole, and not too long.
+async fn bounded(
+    State(limits): State<LimitsConfig>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
+    let (head, body) = request.into_parts();
+    let body = body::read(body, &limits).await?;
+    Ok(next.run(Request::from_parts(head, body.into())).await)
 }
 
 /// Whose words are spoken where, as (path with everything below, words).

@@ -58,7 +58,6 @@ fn a_defect_and_a_question_out_of_time_are_said_in_the_contract_s_words_too() {
             assert!(!answer.body.to_string().contains("secret"), "{path}: {}", answer.body);
             if method == "POST" {
                 assert_eq!(answer.headers["allow"], "GET,HEAD", "{root}");
-                assert!(answer.body.to_string().contains("GET,HEAD"), "{}", answer.body);
             }
         }
     }

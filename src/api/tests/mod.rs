@@ -1,6 +1,7 @@
 //! The API as its callers see it, over the naive reader, with the clock stopped.
 
 pub mod fixture;
+pub mod log;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

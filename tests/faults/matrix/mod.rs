@@ -9,6 +9,7 @@
 
 mod broker;
 mod crash;
+mod gateway;
 mod outcome;
 mod poison;
 mod rebalance;

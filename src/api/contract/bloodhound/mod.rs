@@ -32,12 +32,12 @@ use serde_json::json;
 use self::prefer::Wait;
 use self::question::{Asked as Question, malformed};
 use super::entry::Entry;
+use super::reading::Reading;
 use super::walk::Walk;
-use super::{Asked, Contract, caller};
+use super::{Asked, Contract};
 use crate::access::Caller;
 use crate::api::auth::Unknown;
 use crate::api::refusal::{At, Refusal};
-use crate::api::ApiState;
 use crate::query::{Query, Selection};
 
 /// The schema whose rows go out as they were written.
@@ -47,7 +47,7 @@ pub(super) const CONTRACT: Contract = Contract {
     name: SCHEMA,
     settings: |compat| &compat.bloodhound,
     roots: &["/api/v2"],
-    routes: |state, _| Router::new().route("/api/v2/audit", get(list)).with_state(state),
+    routes: |api, _| Router::new().route("/api/v2/audit", get(list)).with_state(Reading::new(api)),
     words,
 };
 
@@ -64,11 +64,11 @@ struct Data {
     logs: Vec<Entry>,
 }
 
-async fn list(State(state): State<ApiState>, request: Request) -> Result<Response, Refusal> {
+async fn list(State(reading): State<Reading>, request: Request) -> Result<Response, Refusal> {
     let wait = Wait::of(request.headers())?;
-    let (caller, head) = caller::of(&state, request).await?;
+    let (caller, head) = reading.caller(request).await?;
     let question = Question::read(&head.uri)?;
-    let answer = within(wait.bound(), answer(&state, &caller, &question)).await?;
+    let answer = within(wait.bound(), answer(&reading, &caller, &question)).await?;
     let mut response = Json(answer).into_response();
     if let Some(applied) = wait.applied() {
         response.headers_mut().insert("preference-applied", applied);
@@ -87,24 +87,24 @@ async fn within<T>(
 }
 
 async fn answer(
-    state: &ApiState,
+    reading: &Reading,
     caller: &Caller,
     asked: &Question,
 ) -> Result<Answer, Refusal> {
-    let now = (state.now)();
+    let now = (reading.api.now)();
     let (window, filter) = (asked.window(now), asked.filter.clone());
     let selection = Selection { tenants: caller.scope(&[]), window, filter };
     let order = asked.order.clone();
     let mut query = Query { order, raw: true, ..Query::new(selection, asked.limit) };
     let walk = Walk { caller, time: &format!("{:?} {:?}", asked.after, asked.before), now };
     let skip = ("skip", asked.skip);
-    let page = state.walks.page(&*state.reader, walk, &mut query, skip).await;
+    let page = reading.walks.page(&*reading.api.reader, walk, &mut query, skip).await;
     let page = page.map_err(|refusal| match refusal {
         Refusal::Invalid { detail, .. } => malformed("skip", &detail),
         other => other,
     })?;
     // A walk is in the window of its first page, and so is what it is counted among.
-    let count = state.reader.count(&query.selection).await?;
+    let count = reading.api.reader.count(&query.selection).await?;
     let logs = page.events.iter().map(answer::row).collect();
     Ok(Answer { count, limit: asked.limit, skip: asked.skip, data: Data { logs } })
 }

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode, Uri};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -12,7 +13,7 @@ use super::{CONTRACT, words};
 use crate::api::auth::Unknown;
 use crate::api::contract::Asked;
 use crate::api::refusal::Refusal;
-use crate::api::tests::fixture::{ask_with, read, state};
+use crate::api::tests::fixture::{read, send, state};
 use crate::api::{ApiConfig, ApiState, router};
 use crate::event::StoredEvent;
 use crate::query::{
@@ -52,7 +53,8 @@ fn said(refusal: &Refusal, asked: &Asked) -> (u16, Value) {
 fn an_answer_that_takes_longer_than_preferred_is_a_500() {
     let state = ApiState { reader: Arc::new(Asleep), ..state(Vec::new()) };
     let api = router(state, &ApiConfig::default());
-    let answer = ask_with(&api, "GET", "/api/v2/audit", &[("prefer", "wait=1")]);
+    let request = Request::builder().uri("/api/v2/audit").header("prefer", "wait=1");
+    let answer = send(&api, request.body(Body::empty()).unwrap());
     assert_eq!(answer.status, StatusCode::INTERNAL_SERVER_ERROR);
     assert_eq!(answer.body["errors"][0]["message"], "request timed out");
     assert_eq!(answer.body["http_status"], 500);

@@ -25,10 +25,10 @@ use uuid::Uuid;
 
 use self::question::{Asked as Question, of_reseller};
 use super::entry::Entry;
+use super::reading::Reading;
 use super::walk::{FARTHEST, Walk};
-use super::{Asked, Contract, caller};
-use crate::access::Caller;
-use crate::api::ApiState;
+use super::{Asked, Contract};
+use crate::access::{Caller, Tenants};
 use crate::api::refusal::{At, Refusal};
 use crate::query::{Cursor, Filter, Query, Selection, Start, TargetField, Window};
 
@@ -40,11 +40,11 @@ pub(super) const CONTRACT: Contract = Contract {
     name: SCHEMA,
     settings: |compat| &compat.cockpit,
     roots: &["/v1/AuditLogs", "/v1/auditlogs"],
-    routes: |state, _| {
+    routes: |api, _| {
         Router::new()
             .route("/v1/AuditLogs", get(list))
             .route("/v1/auditlogs", get(list))
-            .with_state(state)
+            .with_state(Reading::new(api))
     },
     words,
 };
@@ -68,22 +68,23 @@ struct PaginationParameters {
     page_size: u32,
 }
 
-async fn list(State(state): State<ApiState>, request: Request) -> Result<Response, Refusal> {
-    let (caller, head) = caller::of(&state, request).await?;
+async fn list(State(reading): State<Reading>, request: Request) -> Result<Response, Refusal> {
+    let (caller, head) = reading.caller(request).await?;
     if head.headers.contains_key(CORRELATION_ID) && correlation_id(&head.headers).is_none() {
         let detail = format!("{CORRELATION_ID} must be a UUID.");
         return Err(Refusal::header(CORRELATION_ID, detail));
     }
-    let tenant = tenant(&caller, &head.headers)?;
+    let tenant = tenant(&reading.api.tenants, &caller, &head.headers)?;
     let question = Question::read(&head.uri)?;
-    let answer = answer(&state, &caller, tenant, &question).await?;
+    let answer = answer(&reading, &caller, tenant, &question).await?;
     Ok(Json(answer).into_response())
 }
 
 /// The tenant that is meant; a foreign one cannot be told from one that does not exist.
-fn tenant(caller: &Caller, headers: &HeaderMap) -> Result<String, Refusal> {
+fn tenant(tenants: &Tenants, caller: &Caller, headers: &HeaderMap) -> Result<String, Refusal> {
     let named = headers.get("X-Tenant").and_then(|value| value.to_str().ok()).map(str::trim);
-    match named.filter(|tenant| !tenant.is_empty()) {
+    let named = named.filter(|tenant| !tenant.is_empty());
+    match named.map(|tenant| tenants.resolve(tenant)) {
         None => Err(Refusal::header("X-Tenant", "X-Tenant must name a domain of the tenant.")),
         Some(tenant) if caller.sees(tenant) => Ok(tenant.to_owned()),
         Some(_) => Err(Refusal::Forbidden("The tenant is not one of the caller's.".to_owned())),
@@ -91,12 +92,12 @@ fn tenant(caller: &Caller, headers: &HeaderMap) -> Result<String, Refusal> {
 }
 
 async fn answer(
-    state: &ApiState,
+    reading: &Reading,
     caller: &Caller,
     tenant: String,
     asked: &Question,
 ) -> Result<Answer, Refusal> {
-    let now = (state.now)();
+    let now = (reading.api.now)();
     let filter = Filter::All(vec![asked.filter.clone(), visible(caller)]);
     let (tenants, window) = (caller.scope(&[tenant]), asked.window(now));
     let selection = Selection { tenants, window, filter };
@@ -106,12 +107,12 @@ async fn answer(
             let cursor = token_of(token, asked, &query)?;
             query.selection.window = cursor.window;
             query.start = Start::After(cursor.after);
-            state.reader.page(&query).await?
+            reading.api.reader.page(&query).await?
         }
         None => {
             let walk = Walk { caller, time: &format!("{:?} {:?}", asked.start, asked.end), now };
             let offset = ("PageNumber", asked.offset());
-            let page = state.walks.page(&*state.reader, walk, &mut query, offset).await;
+            let page = reading.walks.page(&*reading.api.reader, walk, &mut query, offset).await;
             page.map_err(|refusal| match refusal {
                 Refusal::Invalid { .. } => too_far(),
                 other => other,
@@ -119,7 +120,7 @@ async fn answer(
         }
     };
     // A walk is in the window of its first page, and so is what it is counted among.
-    let total_count = state.reader.count(&query.selection).await?;
+    let total_count = reading.api.reader.count(&query.selection).await?;
     let window = query.selection.window;
     let token = |after| Cursor { after, window, asked_at: now }.encode(query.digest());
     let is_behind = asked.token.is_some() || asked.page_number > 1;

@@ -1,27 +1,49 @@
 //! SoftwareOne Marketplace: `/public/v1/audit/records` and `/public/v1/audit/event-types`.
 //!
-//! In: a refusal. Out: RFC 9457 problem details as `application/json`, with `traceId` and `errors`.
+//! In: a record, or RQL. Out: records, event types, or RFC 9457 problem details as
+//! `application/json`, with `traceId` and `errors`.
 //!
 //! # Invariants
+//! - `docs/CONTRACTS.md` says what holds, statement by statement (S1 and on).
+//! - The tenant is the token's; another tenant's record is not there.
 //! - `traceId` is the caller's own trace where the request has a `traceparent`, else the request's
 //!   id.
-//! - `errors` stands where a field or parameter is wrong: its name, and what is wrong with it.
 //!
-//! Deliberately unknown here: where records go.
+//! Deliberately unknown here: where records go, how they are found.
+
+mod event_type;
+mod filter;
+mod list;
+mod record;
+mod rql;
+#[cfg(test)]
+mod tests;
+mod write;
 
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
+use super::desk::Desk;
 use super::{Asked, Contract};
 use crate::api::refusal::{At, Refusal};
 
+const SCHEMA: &str = "softwareone";
+
 pub(super) const CONTRACT: Contract = Contract {
-    name: "softwareone",
+    name: SCHEMA,
     settings: |compat| &compat.softwareone,
     roots: &["/public/v1"],
-    routes: |_, _| Router::new(),
+    routes: |api, topic| {
+        Router::new()
+            .route("/public/v1/audit/records", post(write::create).get(list::list))
+            .route("/public/v1/audit/records/{id}", get(list::one))
+            .route("/public/v1/audit/event-types", get(event_type::list))
+            .route("/public/v1/audit/event-types/{id}", get(event_type::one).put(event_type::put))
+            .with_state(Desk::new(api, SCHEMA, topic))
+    },
     words,
 };
 

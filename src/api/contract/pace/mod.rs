@@ -1,32 +1,79 @@
 //! PACE Cloud: `POST /user/2024-2/auditlogs/record`.
 //!
-//! In: a refusal. Out: JSON:API errors, `application/vnd.api+json`.
+//! In: an action of a user. Out: 204 once it is safe in Kafka, or JSON:API errors,
+//! `application/vnd.api+json`.
 //!
 //! # Invariants
-//! - `status` is a text, `id` is this occurrence's own, `title` is fixed for a status.
-//! - `code` is 1000, but where a linked identity is missing.
+//! - `docs/CONTRACTS.md` says what holds, statement by statement (P1 and on).
+//! - Tenant and actor are the token's.
+//! - `status` is a text, `id` is this occurrence's own, `title` is fixed for a problem.
 //!
 //! Deliberately unknown here: where records go.
 
+#[cfg(test)]
+mod tests;
+
 use axum::Router;
-use axum::http::{HeaderValue, header};
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::post;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::desk::{Desk, home, must_be_json, opened};
+use super::shape::{self, Shape};
 use super::{Asked, Contract};
+use crate::access::Role;
 use crate::api::refusal::{At, Refusal};
+use crate::api::write::Submission;
 use crate::event::id;
 
+const SCHEMA: &str = "pace";
 const CONTENT_TYPE: &str = "application/vnd.api+json";
 
+/// What an action is called that has no name: the vendor marks no field as required.
+const NAMELESS: &str = "unspecified";
+
+const FIELDS: &[(&str, Shape)] = &[
+    ("service", Shape::Text),
+    ("actionName", Shape::Text),
+    ("resource", Shape::Object(&[("identifier", Shape::Text), ("resourceType", Shape::Text)])),
+    ("actionData", Shape::Free),
+    ("actionDate", Shape::Time),
+];
+
 pub(super) const CONTRACT: Contract = Contract {
-    name: "pace",
+    name: SCHEMA,
     settings: |compat| &compat.pace,
     roots: &["/user/2024-2"],
-    routes: |_, _| Router::new(),
+    routes: |api, topic| {
+        Router::new()
+            .route("/user/2024-2/auditlogs/record", post(record))
+            .with_state(Desk::new(api, SCHEMA, topic))
+    },
     words,
 };
+
+async fn record(State(desk): State<Desk>, request: Request) -> Result<StatusCode, Refusal> {
+    let (head, body) = opened(request).await?;
+    let caller = desk.caller(&head, &body, Role::Writer).await?;
+    if caller.actor.is_none() {
+        return Err(Refusal::Unlinked);
+    }
+    must_be_json(&head.headers)?;
+    shape::object(&body, FIELDS)?;
+    let what = Submission {
+        caller: &caller,
+        tenant: home(&caller)?,
+        at: (desk.api.now)(),
+        filled: vec![("action", NAMELESS.to_owned())],
+        headers: &head.headers,
+        body,
+    };
+    desk.writer.write(what).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
 
 fn words(refusal: &Refusal, asked: &Asked) -> Response {
     let status = refusal.status();
