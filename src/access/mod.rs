@@ -1,6 +1,7 @@
 //! Who asks, and what they may: the words, whatever the credential was.
 //!
-//! In: what a token or key says. Out: a [`Caller`], and from it the [`TenantScope`] of a question.
+//! In: what a token or key says. Out: a [`Caller`], and from it the [`TenantScope`] of a question;
+//! an [`ApiKey`], and what is kept of one.
 //!
 //! # Invariants
 //! - A scope comes from a caller, and is never wider than the caller's tenants.
@@ -8,6 +9,8 @@
 //!
 //! Deliberately unknown here: HTTP, JWT, where keys are kept.
 
+mod key;
+mod seal;
 mod tenant;
 
 use std::collections::BTreeSet;
@@ -15,6 +18,8 @@ use std::fmt;
 
 use crate::query::TenantScope;
 
+pub use key::{ApiKey, KEY_BYTES, KeyError, KeyReader, KeyRecord, Lookup, Proof};
+pub use seal::{SealError, SealingKey};
 pub use tenant::Tenants;
 
 /// What somebody is, each more than the one before it may.

@@ -24,6 +24,7 @@ mod refusal;
 mod route;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod write;
 
 use std::sync::Arc;
@@ -39,12 +40,13 @@ use crate::gateway::Recorder;
 use crate::query::EventReader;
 use crate::telemetry::Health;
 
-pub use auth::{Authenticator, Unknown};
+pub use auth::{AuthConfig, AuthError, Authenticator, ClaimsConfig, Credentials, Unknown};
 pub use body::BodyFault;
-pub use config::{ApiConfig, LimitsConfig};
+pub use config::{ApiConfig, CorsConfig, LimitsConfig, TlsConfig};
 pub use contract::{CompatConfig, ContractConfig};
 pub use refusal::{At, Refusal};
 pub use route::{Route, Who};
+pub use tls::{Tls, TlsError, TlsListener};
 pub use write::Normalisers;
 
 /// What the routes answer from.
@@ -84,7 +86,8 @@ pub fn router(state: ApiState, config: &ApiConfig) -> Router {
     let routes = route::router(ROUTES.iter(), &state, &config.limits)
         .with_state(state.clone())
         .merge(contract::routes(&state, config));
-    layer::around(routes, config.request_timeout(), speech)
+    let routes = layer::around(routes, config.request_timeout(), speech);
+    layer::for_browsers(routes, &config.cors)
 }
 
 /// The routes of a process that answers no questions.

@@ -1,5 +1,6 @@
 //! The API as its callers see it, over the naive reader, with the clock stopped.
 
+mod access;
 pub mod fixture;
 pub mod log;
 
