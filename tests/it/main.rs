@@ -23,5 +23,7 @@ mod quarantine;
 mod reading;
 #[path = "../reference/mod.rs"]
 mod reference;
+mod scenario;
 mod schema;
 mod serve;
+mod unchanged;

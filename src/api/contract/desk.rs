@@ -46,16 +46,21 @@ impl Desk {
         body: &[u8],
         least: Role,
     ) -> Result<Caller, Refusal> {
-        let caller = match head.extensions.get::<Caller>() {
-            Some(caller) => caller.clone(),
-            None => self.api.authenticator.caller(head, body).await?,
-        };
+        let caller = told(&self.api, head, body).await?;
         if caller.role < least {
             let role = caller.role;
             let why = format!("this needs the role {least}; the credential gives {role}");
             return Err(Refusal::Forbidden(why));
         }
         Ok(caller)
+    }
+}
+
+/// Who asks.
+pub(super) async fn told(api: &ApiState, head: &Parts, body: &[u8]) -> Result<Caller, Refusal> {
+    match head.extensions.get::<Caller>() {
+        Some(caller) => Ok(caller.clone()),
+        None => Ok(api.authenticator.caller(head, body).await?),
     }
 }
 

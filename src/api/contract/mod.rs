@@ -12,10 +12,14 @@
 //!
 //! Deliberately unknown here: ClickHouse, Kafka, how a caller is told.
 
+mod bloodhound;
+mod cockpit;
 mod config;
 mod desk;
+mod entry;
 mod frontier;
 mod pace;
+mod reading;
 mod shape;
 mod softwareone;
 #[cfg(test)]
@@ -64,8 +68,13 @@ pub(super) struct Asked {
 }
 
 /// Every contract.
-pub(super) const CONTRACTS: [Contract; 3] =
-    [pace::CONTRACT, frontier::CONTRACT, softwareone::CONTRACT];
+pub(super) const CONTRACTS: [Contract; 5] = [
+    pace::CONTRACT,
+    frontier::CONTRACT,
+    softwareone::CONTRACT,
+    cockpit::CONTRACT,
+    bloodhound::CONTRACT,
+];
 
 /// The routes of every contract that is enabled, each behind its prefix.
 pub(super) fn routes(state: &ApiState, config: &ApiConfig) -> Router {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
+use axum::response::Response;
 use serde_json::Value;
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -79,12 +80,17 @@ pub fn send(api: &Router, request: Request<Body>) -> Answered {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         let answer = tokio::time::timeout(Duration::from_secs(10), api.clone().oneshot(request));
-        let (parts, body) = answer.await.unwrap().unwrap().into_parts();
-        let bytes = to_bytes(body, usize::MAX).await.unwrap();
-        let text = String::from_utf8(bytes.to_vec()).unwrap();
-        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Answered { status: parts.status, headers: parts.headers, body }
+        read(answer.await.unwrap().unwrap()).await
     })
+}
+
+/// A response, read to its end.
+pub async fn read(response: Response) -> Answered {
+    let (parts, body) = response.into_parts();
+    let bytes = to_bytes(body, usize::MAX).await.unwrap();
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    Answered { status: parts.status, headers: parts.headers, body }
 }
 
 /// The numbers the events were made with, in the order of the answer.
