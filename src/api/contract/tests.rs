@@ -8,7 +8,7 @@ use axum::routing::get;
 
 use super::CONTRACTS;
 use crate::api::layer::{Speech, around};
-use crate::api::tests::fixture::{api, ask, state};
+use crate::api::tests::fixture::{api, ask, ask_as, state, writer};
 use crate::api::{ApiConfig, router};
 
 /// A path below each contract's root, where nothing is.
@@ -60,6 +60,21 @@ fn a_defect_and_a_question_out_of_time_are_said_in_the_contract_s_words_too() {
                 assert_eq!(answer.headers["allow"], "GET,HEAD", "{root}");
             }
         }
+    }
+}
+
+#[test]
+fn a_body_above_two_mebibytes_is_refused_in_the_contract_s_words() {
+    let api = api(Vec::new());
+    for path in [
+        "/user/2024-2/auditlogs/record",
+        "/v1beta1/organizations/acme/auditlogs",
+        "/public/v1/audit/records",
+    ] {
+        let body = format!(r#"{{"service":"{}"}}"#, "a".repeat(2 << 20));
+        let answer = ask_as(&api, &writer("acme"), "POST", path, &body);
+        assert_eq!(answer.status, StatusCode::PAYLOAD_TOO_LARGE, "{path}");
+        assert_ne!(answer.headers["content-type"], "application/problem+json", "{path}");
     }
 }
 
