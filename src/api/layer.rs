@@ -1,85 +1,156 @@
-//! What surrounds every route: request id, trace, panics, time.
+//! What surrounds every route: request id, trace, panics, time, and the words of its errors.
 //!
-//! In: routes. Out: the same routes, of which no error leaves without a [`Problem`].
+//! In: routes of several APIs. Out: the same routes, of which no error leaves but in the words of
+//! the API its path belongs to.
 //!
 //! # Invariants
 //! - An `x-request-id` that comes in goes out again; without one a random one is made.
 //! - A span names method and path, never the query: its values are personal data.
-//! - A panic is a 500, and the process lives on; a request out of time is a 503.
+//! - A panic is a 500, and the process lives on; a request out of time is a [`Refusal::Timeout`].
+//! - The native API speaks where no contract does, in [`Problem`]s.
 //!
-//! Deliberately unknown here: what the routes do.
+//! Deliberately unknown here: what the routes do, what any contract says.
 
 use std::any::Any;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::Request;
-use axum::http::{StatusCode, Uri, header};
-use axum::middleware::map_response;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
 use tower_http::request_id::{
     MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer,
 };
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
+use super::config::CorsConfig;
+use super::contract::{Asked, Words};
 use super::error::{self, Problem};
+use super::refusal::Refusal;
+use crate::event::Micros;
+
+/// Who speaks where, and the clock they date their errors by.
+pub(super) struct Speech {
+    /// Contracts' words, by the path they own with everything below it.
+    pub contracts: Vec<(String, Words)>,
+    /// The clock.
+    pub now: fn() -> Micros,
+}
 
 /// Routes with everything around them. A later layer is further out.
-pub(super) fn around(routes: Router, request_timeout: Duration) -> Router {
-    routes
+pub(super) fn around(routes: Router, request_timeout: Duration, speech: Speech) -> Router {
+    let routes = routes
         .fallback(no_such_path)
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, request_timeout))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(map_response(with_problem))
-        // Failures are logged where they become a Problem, with their cause.
+        .layer(CatchPanicLayer::custom(panicked));
+    // A service inside another router: axum adds `Allow` outside of a router's own layers.
+    Router::new()
+        .fallback_service(routes)
+        .layer(from_fn_with_state(Arc::new(speech), in_words))
+        // Failures are logged where they become a refusal, with their cause.
         .layer(TraceLayer::new_for_http().make_span_with(span).on_failure(()))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
 }
 
-async fn no_such_path(uri: Uri) -> Problem {
-    let detail = format!("there is nothing at {}; events are at /v1/events", uri.path());
-    Problem::not_found(uri.path(), detail)
+/// Routes that pages of the allowed origins may ask from a browser (CORS). Outermost: a browser asks
+/// first, without a credential, whether it may.
+pub(super) fn for_browsers(routes: Router, config: &CorsConfig) -> Router {
+    if config.origins.is_empty() {
+        return routes;
+    }
+    let origins = config.origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+    let exposed = [header::LINK, header::RETRY_AFTER, HeaderName::from_static("x-request-id")];
+    let layer = CorsLayer::new()
+        .allow_origin(origins.collect::<Vec<_>>())
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static("last-event-id"),
+            HeaderName::from_static("x-request-id"),
+        ])
+        .expose_headers(exposed)
+        .max_age(Duration::from_secs(600));
+    routes.layer(layer)
+}
+
+async fn no_such_path(uri: Uri) -> Refusal {
+    Refusal::NotFound(format!("there is nothing at {}; events are at /v1/events", uri.path()))
 }
 
 fn panicked(panic: Box<dyn Any + Send>) -> Response {
     let said = panic.downcast_ref::<String>().map(String::as_str);
     let said = said.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
     tracing::error!(panic = said, "request panicked");
-    Problem::internal().into_response()
+    Refusal::Internal.into_response()
 }
 
-/// The framework and its layers answer errors with no body, or a plain one.
-async fn with_problem(response: Response) -> Response {
+/// Every error said anew by the API the path belongs to; but a native handler's own [`Problem`],
+/// which says more than a refusal.
+async fn in_words(State(speech): State<Arc<Speech>>, request: Request, next: Next) -> Response {
+    let asked = Asked {
+        request_id: request_id(&request).to_owned(),
+        path: request.uri().path().to_owned(),
+        headers: request.headers().clone(),
+        at: (speech.now)(),
+    };
+    let response = next.run(request).await;
     let status = response.status();
-    let is_error = status.is_client_error() || status.is_server_error();
-    let kind = response.headers().get(header::CONTENT_TYPE);
-    if !is_error || kind.is_some_and(|kind| kind == error::CONTENT_TYPE) {
+    if !(status.is_client_error() || status.is_server_error()) {
         return response;
     }
-    let (parts, _) = response.into_parts();
-    let allow = parts.headers.get(header::ALLOW).cloned();
-    let problem = match status {
-        StatusCode::METHOD_NOT_ALLOWED => {
-            Problem::method(allow.as_ref().and_then(|allow| allow.to_str().ok()).unwrap_or("GET"))
-        }
-        StatusCode::SERVICE_UNAVAILABLE => Problem::unavailable(
-            "the request took too long; ask for a shorter window or a smaller limit, or try again",
-        ),
-        _ => Problem::of_status(status),
+    let owner = speech.contracts.iter().find(|(root, _)| is_below(&asked.path, root));
+    let is_problem = response.headers().get(header::CONTENT_TYPE);
+    if owner.is_none() && is_problem.is_some_and(|kind| kind == error::CONTENT_TYPE) {
+        return response;
+    }
+    let refusal = Refusal::of_response(&response);
+    let said = match owner {
+        Some((_, words)) => words(&refusal, &asked),
+        None => Problem::of_refusal(&refusal, &asked.path).into_response(),
     };
-    let mut response = problem.into_response();
-    if let Some(allow) = allow {
-        response.headers_mut().insert(header::ALLOW, allow);
+    with_headers(said, &refusal)
+}
+
+/// What HTTP asks of an error, whoever says it.
+fn with_headers(mut response: Response, refusal: &Refusal) -> Response {
+    let retry_after = refusal.retry_after().map(|after| after.as_secs().max(1).to_string());
+    let allow = match refusal {
+        Refusal::Method(allow) => Some(allow.clone()),
+        _ => None,
+    };
+    let challenge = matches!(refusal, Refusal::Unauthenticated(_) | Refusal::Unlinked);
+    let headers: [(HeaderName, Option<String>); 3] = [
+        (header::RETRY_AFTER, retry_after),
+        (header::ALLOW, allow),
+        (header::WWW_AUTHENTICATE, challenge.then(|| "Bearer".to_owned())),
+    ];
+    for (name, value) in headers {
+        // A method list or a number is always a header's value.
+        if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
+            response.headers_mut().insert(name, value);
+        }
     }
     response
 }
 
+fn is_below(path: &str, root: &str) -> bool {
+    path.strip_prefix(root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 fn span(request: &Request) -> tracing::Span {
-    let id = request.extensions().get::<RequestId>();
-    let id = id.and_then(|id| id.header_value().to_str().ok()).unwrap_or_default();
     let (method, path) = (request.method(), request.uri().path());
-    tracing::info_span!("request", request_id = id, %method, path)
+    tracing::info_span!("request", request_id = request_id(request), %method, path)
+}
+
+fn request_id(request: &Request) -> &str {
+    let id = request.extensions().get::<RequestId>();
+    id.and_then(|id| id.header_value().to_str().ok()).unwrap_or_default()
 }

@@ -4,39 +4,62 @@
 //! with.
 //!
 //! # Invariants
-//! - Every error is `application/problem+json` (RFC 9457) and carries the request's id in
-//!   `x-request-id`.
+//! - Every error carries the request's id in `x-request-id`, and is `application/problem+json`
+//!   (RFC 9457), but under a contract's paths, where it is in the contract's words.
 //! - What a caller may see is decided for every request, never by a cursor or an id.
+//! - A route is in [`ROUTES`] or it is not there; a test asks each of them as those who may not.
 //!
 //! Deliberately unknown here: ClickHouse, Kafka, how long the process lives.
 
 mod auth;
+mod body;
 mod config;
+mod contract;
 mod error;
 mod events;
 mod layer;
 mod ops;
 mod parameter;
+mod refusal;
+mod route;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod write;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::Method;
 use axum::routing::get;
 
+use self::layer::Speech;
+use crate::access::{Role, Tenants};
 use crate::event::Micros;
+use crate::gateway::Recorder;
 use crate::query::EventReader;
 use crate::telemetry::Health;
 
-pub use auth::{Authenticator, Unknown};
-pub use config::ApiConfig;
+pub use auth::{AuthConfig, AuthError, Authenticator, ClaimsConfig, Credentials, Unknown};
+pub use body::BodyFault;
+pub use config::{ApiConfig, CorsConfig, LimitsConfig, TlsConfig};
+pub use contract::{CompatConfig, ContractConfig};
+pub use refusal::{At, Refusal};
+pub use route::{Route, Who};
+pub use tls::{Tls, TlsError, TlsListener};
+pub use write::Normalisers;
 
 /// What the routes answer from.
 #[derive(Clone)]
 pub struct ApiState {
     /// The store of events.
     pub reader: Arc<dyn EventReader>,
+    /// The way in for what is written.
+    pub recorder: Arc<dyn Recorder>,
+    /// What will be made of a record, by its topic.
+    pub normalisers: Normalisers,
+    /// Names that mean the same tenant.
+    pub tenants: Tenants,
     /// How callers are told.
     pub authenticator: Authenticator,
     /// Every metric of the process.
@@ -47,24 +70,30 @@ pub struct ApiState {
     pub now: fn() -> Micros,
 }
 
+/// Every route of ours, and who may ask it.
+pub static ROUTES: &[Route] = &[
+    Route::of(Role::Reader, Method::GET, "/v1/events", || get(events::list)),
+    Route::of(Role::Reader, Method::GET, "/v1/events/{id}", || get(events::one)),
+    Route::open(Method::GET, "/livez", || get(ops::livez)),
+    Route::open(Method::GET, "/readyz", || get(ops::readyz)),
+    Route::open(Method::GET, "/metrics", || get(ops::metrics)),
+];
+
 /// Every route.
 pub fn router(state: ApiState, config: &ApiConfig) -> Router {
-    let routes = Router::new()
-        .route("/v1/events", get(events::list))
-        .route("/v1/events/{id}", get(events::one))
-        .merge(for_operators())
-        .with_state(state);
-    layer::around(routes, config.request_timeout())
+    let contracts = contract::speakers(&config.compat);
+    let speech = Speech { contracts, now: state.now };
+    let routes = route::router(ROUTES.iter(), &state, &config.limits)
+        .with_state(state.clone())
+        .merge(contract::routes(&state, config));
+    let routes = layer::around(routes, config.request_timeout(), speech);
+    layer::for_browsers(routes, &config.cors)
 }
 
 /// The routes of a process that answers no questions.
 pub fn operations(state: ApiState, config: &ApiConfig) -> Router {
-    layer::around(for_operators().with_state(state), config.request_timeout())
-}
-
-fn for_operators() -> Router<ApiState> {
-    Router::new()
-        .route("/livez", get(ops::livez))
-        .route("/readyz", get(ops::readyz))
-        .route("/metrics", get(ops::metrics))
+    let speech = Speech { contracts: Vec::new(), now: state.now };
+    let open = ROUTES.iter().filter(|route| route.who == Who::Anybody);
+    let routes = route::router(open, &state, &config.limits).with_state(state);
+    layer::around(routes, config.request_timeout(), speech)
 }

@@ -72,14 +72,15 @@ pub enum TextTest {
     Contains(String),
     /// It looks like this: `*` stands for any run of characters.
     Like(Pattern),
+    /// The same, ASCII letters in either case. A pattern of one part is the text itself.
+    Alike(Pattern),
     /// It is there, and not empty.
     Exists,
     /// It stands before or after this, by bytes; absent, it stands nowhere.
     Compares(Comparison, String),
 }
 
-/// Literal texts with anything between them: `a*b` is `["a", "b"]`. At least one `*`, so at least
-/// two parts.
+/// Literal texts with anything between them: `a*b` is `["a", "b"]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern(pub Vec<String>);
 
@@ -199,6 +200,7 @@ impl TextTest {
                 text.to_ascii_lowercase().contains(&part.to_ascii_lowercase())
             }
             TextTest::Like(pattern) => pattern.matches(text),
+            TextTest::Alike(pattern) => pattern.lower_case().matches(&text.to_ascii_lowercase()),
             TextTest::Exists => !text.is_empty(),
             TextTest::Compares(comparison, other) => {
                 !text.is_empty() && comparison.admits(text.as_bytes().cmp(other.as_bytes()))
@@ -208,8 +210,16 @@ impl TextTest {
 }
 
 impl Pattern {
+    /// The pattern with its ASCII letters in lower case.
+    pub fn lower_case(&self) -> Pattern {
+        Pattern(self.0.iter().map(|part| part.to_ascii_lowercase()).collect())
+    }
+
     /// Whether a text is made of the parts, in order, with anything between.
     pub fn matches(&self, text: &str) -> bool {
+        if let [whole] = self.0.as_slice() {
+            return whole == text;
+        }
         let [first, middle @ .., last] = self.0.as_slice() else { return false };
         let Some(rest) = text.strip_prefix(first.as_str()) else { return false };
         let Some(mut rest) = rest.strip_suffix(last.as_str()) else { return false };

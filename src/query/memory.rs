@@ -9,15 +9,21 @@
 //!
 //! Deliberately unknown here: performance.
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
+use bytes::Bytes;
+use futures_core::Stream;
 use uuid::Uuid;
 
 use super::{
-    Answer, Direction, EventReader, Order, Page, Place, Query, Selection, SortField, Start,
-    TenantScope, TimeField,
+    Answer, Bucket, Chunks, Direction, EventReader, ExportFormat, Extents, Facet, FacetValue,
+    Facets, FeedPage, FeedQuery, Interval, NextRow, Order, Page, Place, Query, ReadError,
+    Selection, SortField, Start, TenantScope, TimeField, log_of,
 };
-use crate::event::{StoredEvent, StoredPosition};
+use crate::event::{OffsetRange, StoredEvent, StoredPosition};
 
 /// Events in a list.
 #[derive(Debug, Default)]
@@ -58,10 +64,76 @@ impl MemoryReader {
         Page { events: found.into_iter().map(as_asked).collect(), next }
     }
 
+    /// Everything is complete that is there.
+    fn stored(&self) -> Extents {
+        let mut extents = Extents::new();
+        for StoredEvent { kafka, .. } in &self.events {
+            let own = OffsetRange { first: kafka.offset, last: kafka.offset };
+            let range = extents.entry(log_of(kafka)).or_insert(own);
+            range.first = range.first.min(kafka.offset);
+            range.last = range.last.max(kafka.offset);
+        }
+        extents
+    }
+
+    /// Log by log, as far as the limit goes.
+    fn next_stored(&self, query: &FeedQuery) -> FeedPage {
+        let mut next = query.after.clone();
+        let mut events = Vec::new();
+        for (log, range) in &query.until {
+            let from = next.next_of(log, range.first);
+            let row = |event: &StoredEvent| NextRow {
+                offset: event.kafka.offset,
+                index: event.kafka.index,
+            };
+            let due = |event: &&StoredEvent| {
+                log_of(&event.kafka) == *log
+                    && row(event) >= from
+                    && event.kafka.offset <= range.last
+                    && query.tenants.allows(&event.tenant)
+                    && query.filter.holds(event, &self.events)
+            };
+            let mut found: Vec<&StoredEvent> = self.events.iter().filter(due).collect();
+            found.sort_by_key(|event| row(event));
+            let room = query.limit as usize - events.len();
+            let cut = found.get(room).map(|event| row(event));
+            next.set(log.clone(), cut.unwrap_or(from.max(NextRow::behind(range.last))));
+            let without_raw = |event: &StoredEvent| StoredEvent { raw: None, ..event.clone() };
+            events.extend(found.into_iter().take(room).map(without_raw));
+        }
+        FeedPage { events, next }
+    }
+
     fn selects(&self, selection: &Selection, event: &StoredEvent) -> bool {
         selection.tenants.allows(&event.tenant)
             && selection.window.contains(event.occurred_at)
             && selection.filter.holds(event, &self.events)
+    }
+
+    /// The records that match.
+    fn records<'a>(&'a self, selection: &'a Selection) -> impl Iterator<Item = &'a StoredEvent> {
+        self.events.iter().filter(|event| self.selects(selection, event))
+    }
+
+    fn counted<K: Ord>(keys: impl Iterator<Item = K>) -> BTreeMap<K, u64> {
+        let mut counts = BTreeMap::new();
+        for key in keys {
+            *counts.entry(key).or_default() += 1;
+        }
+        counts
+    }
+
+    fn commonest(&self, selection: &Selection, facet: &Facet, limit: u32) -> Facets {
+        let values = self.records(selection).flat_map(|event| facet.values(event));
+        let value = |(value, count): (&str, u64)| FacetValue { value: value.to_owned(), count };
+        let mut values: Vec<_> = Self::counted(values).into_iter().map(value).collect();
+        values.sort_by_key(|value| Reverse(value.count));
+        let others = values.split_off(values.len().min(limit as usize));
+        Facets {
+            values,
+            other_values: others.len() as u64,
+            other_count: others.iter().map(|value| value.count).sum(),
+        }
     }
 
     /// The events that match, in order, repeats folded.
@@ -130,7 +202,70 @@ impl EventReader for MemoryReader {
         })
     }
 
+    fn count<'a>(&'a self, selection: &'a Selection) -> Answer<'a, u64> {
+        Box::pin(async { Ok(self.records(selection).count() as u64) })
+    }
+
+    fn histogram<'a>(
+        &'a self,
+        selection: &'a Selection,
+        interval: Interval,
+    ) -> Answer<'a, Vec<Bucket>> {
+        let starts = self.records(selection).map(move |event| interval.start(event.occurred_at));
+        let bucket = |(from, count)| Bucket { from, count };
+        let buckets = Self::counted(starts).into_iter().map(bucket).collect();
+        Box::pin(async { Ok(buckets) })
+    }
+
+    fn facets<'a>(
+        &'a self,
+        selection: &'a Selection,
+        facet: &'a Facet,
+        limit: u32,
+    ) -> Answer<'a, Facets> {
+        Box::pin(async move { Ok(self.commonest(selection, facet, limit)) })
+    }
+
+    /// NDJSON of the native API's events, whatever the format: what other formats look like is a
+    /// store's own.
+    fn export<'a>(
+        &'a self,
+        selection: &'a Selection,
+        _: ExportFormat,
+        limit: Option<u64>,
+    ) -> Answer<'a, Chunks> {
+        let mut found: Vec<&StoredEvent> = self.records(selection).collect();
+        found.sort_by(|a, b| order(&Order::default(), a, b));
+        found.truncate(limit.map_or(usize::MAX, |limit| limit as usize));
+        let line = |event: &StoredEvent| {
+            let json = serde_json::to_string(event).map(|json| Bytes::from(json + "\n"));
+            json.map_err(|error| ReadError::Failed(error.to_string()))
+        };
+        let lines: Vec<_> = found.into_iter().map(line).collect();
+        let chunks: Chunks = Box::pin(Lines(lines.into_iter()));
+        Box::pin(async { Ok(chunks) })
+    }
+
+    fn extents(&self) -> Answer<'_, Extents> {
+        Box::pin(async { Ok(self.stored()) })
+    }
+
+    fn feed<'a>(&'a self, query: &'a FeedQuery) -> Answer<'a, FeedPage> {
+        Box::pin(async { Ok(self.next_stored(query)) })
+    }
+
     fn ready(&self) -> Answer<'_, ()> {
         Box::pin(async { Ok(()) })
+    }
+}
+
+/// Chunks that are all there.
+struct Lines(std::vec::IntoIter<Result<Bytes, ReadError>>);
+
+impl Stream for Lines {
+    type Item = Result<Bytes, ReadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(self.0.next())
     }
 }

@@ -10,7 +10,9 @@
 //!
 //! Deliberately unknown here: HTTP parameters, SQL.
 
+mod count;
 mod cursor;
+mod feed;
 mod field;
 mod filter;
 pub mod memory;
@@ -19,11 +21,13 @@ mod reader;
 
 use crate::event::{Micros, StoredEvent};
 
+pub use count::{Bucket, ExportFormat, Facet, FacetValue, Facets, Interval};
 pub use cursor::{Cursor, CursorError, Place};
+pub use feed::{Extents, FeedPage, FeedQuery, NextRow, Positions, log_of};
 pub use field::Field;
 pub use filter::{Comparison, Filter, Pattern, TargetField, TextTest, TimeField, words};
 pub use order::{Direction, Order, SortField, Start};
-pub use reader::{Answer, EventReader, ReadError};
+pub use reader::{Answer, Chunks, EventReader, ReadError};
 
 /// What is asked about: the events of some tenants, in a window, for which a filter holds.
 #[derive(Debug, Clone, PartialEq)]

@@ -25,11 +25,13 @@ use super::walk::{self, Fault, Found, List};
 use crate::event::{AuditEvent, Fate, RawRecord, Reason, Rejection};
 
 /// Headers that are kept with the event: what a write endpoint fills in, and the trace context.
-const KEPT_HEADERS: [&str; 8] = [
+const KEPT_HEADERS: [&str; 10] = [
     "tenant",
     "actor-id",
     "actor-name",
     "actor-email",
+    "actor-account-id",
+    "actor-account-name",
     "id",
     "timestamp",
     "traceparent",

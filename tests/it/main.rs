@@ -10,8 +10,10 @@
 
 mod audit;
 mod cli;
+mod counting;
 mod demo;
 mod document;
+mod feed;
 mod file;
 mod fitness;
 mod harness;
@@ -21,5 +23,7 @@ mod quarantine;
 mod reading;
 #[path = "../reference/mod.rs"]
 mod reference;
+mod scenario;
 mod schema;
 mod serve;
+mod unchanged;

@@ -1,22 +1,23 @@
 //! What the API's tests ask with: a router over the naive reader, an event, an answer.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
+use axum::response::Response;
 use serde_json::Value;
 use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::NOW;
+use super::log::{Log, normalisers};
+use crate::access::{Caller, Role, Tenants};
 use crate::api::{ApiConfig, ApiState, router};
 use crate::event::{
     Micros, Origin, Outcome, StoredActor, StoredChanges, StoredEvent, StoredPosition, StoredTarget,
     TimeSource, Verb,
 };
-use crate::query::memory::MemoryReader;
 use crate::telemetry::Health;
 
 /// An answer, read to its end.
@@ -28,8 +29,12 @@ pub struct Answered {
 }
 
 pub fn state(events: Vec<StoredEvent>) -> ApiState {
+    let log = Log::of(events);
     ApiState {
-        reader: Arc::new(MemoryReader { events }),
+        reader: log.clone(),
+        recorder: log,
+        normalisers: normalisers(),
+        tenants: Tenants::default(),
         authenticator: crate::api::Authenticator::None,
         registry: prometheus::Registry::new(),
         health: Health::default(),
@@ -46,16 +51,46 @@ pub fn get(api: &Router, path: &str) -> Answered {
 }
 
 pub fn ask(api: &Router, method: &str, path: &str) -> Answered {
+    send(api, Request::builder().method(method).uri(path).body(Body::empty()).unwrap())
+}
+
+/// What a caller asks, with a JSON body; an empty one is none.
+pub fn ask_as(api: &Router, caller: &Caller, method: &str, path: &str, body: &str) -> Answered {
+    let mut request = Request::builder().method(method).uri(path).extension(caller.clone());
+    if !body.is_empty() {
+        request = request.header("content-type", "application/json");
+    }
+    send(api, request.body(Body::from(body.to_owned())).unwrap())
+}
+
+/// A writer of one tenant.
+pub fn writer(tenant: &str) -> Caller {
+    Caller {
+        id: "key-1".into(),
+        name: "Ann Arbor".into(),
+        role: Role::Writer,
+        tenants: [tenant.to_owned()].into(),
+        actor: Some("usr-7".into()),
+        ..Caller::anyone()
+    }
+}
+
+/// Ask.
+pub fn send(api: &Router, request: Request<Body>) -> Answered {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
     runtime.block_on(async {
         let answer = tokio::time::timeout(Duration::from_secs(10), api.clone().oneshot(request));
-        let (parts, body) = answer.await.unwrap().unwrap().into_parts();
-        let bytes = to_bytes(body, usize::MAX).await.unwrap();
-        let text = String::from_utf8(bytes.to_vec()).unwrap();
-        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-        Answered { status: parts.status, headers: parts.headers, body }
+        read(answer.await.unwrap().unwrap()).await
     })
+}
+
+/// A response, read to its end.
+pub async fn read(response: Response) -> Answered {
+    let (parts, body) = response.into_parts();
+    let bytes = to_bytes(body, usize::MAX).await.unwrap();
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    Answered { status: parts.status, headers: parts.headers, body }
 }
 
 /// The numbers the events were made with, in the order of the answer.

@@ -1,6 +1,8 @@
 //! The API as its callers see it, over the naive reader, with the clock stopped.
 
-mod fixture;
+mod access;
+pub mod fixture;
+pub mod log;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -11,7 +13,9 @@ use uuid::Uuid;
 use self::fixture::{api, ask, event, get, ids_of, state};
 use super::{ApiConfig, ApiState, router};
 use crate::event::{Micros, Outcome, StoredActor, StoredEvent, StoredTarget, Verb};
-use crate::query::{Answer, EventReader, Page, Query, ReadError, TenantScope};
+use crate::query::{
+    Answer, EventReader, Extents, FeedPage, FeedQuery, Page, Query, ReadError, TenantScope,
+};
 use crate::telemetry::Health;
 
 /// 2026-01-31T12:00:00Z
@@ -287,6 +291,14 @@ impl EventReader for Broken {
 
     fn get<'a>(&'a self, _: &'a TenantScope, _: Uuid) -> Answer<'a, Option<StoredEvent>> {
         Box::pin(async { Ok(None) })
+    }
+
+    fn extents(&self) -> Answer<'_, Extents> {
+        Box::pin(async { Err(ReadError::Unavailable("secret".into())) })
+    }
+
+    fn feed<'a>(&'a self, _: &'a FeedQuery) -> Answer<'a, FeedPage> {
+        Box::pin(async { Err(ReadError::Failed("secret".into())) })
     }
 
     fn ready(&self) -> Answer<'_, ()> {

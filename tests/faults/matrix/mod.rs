@@ -10,6 +10,7 @@
 mod broker;
 mod crash;
 mod dead_letter;
+mod gateway;
 mod outcome;
 mod poison;
 mod rebalance;

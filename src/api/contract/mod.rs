@@ -1,0 +1,115 @@
+//! The vendors' APIs, each at its original paths and in its own words.
+//!
+//! In: a foreign API's request. Out: a router of every contract that is enabled, and the words each
+//! refuses in. One file per contract: request to [`Query`](crate::query::Query) or record, page to
+//! response, [`Refusal`] to error body.
+//!
+//! # Invariants
+//! - A path belongs to at most one contract; every error under its roots leaves in its words, the
+//!   framework's own errors too.
+//! - A handler returns `Result<Response, Refusal>`, and never writes an error body.
+//! - `prefix` moves a contract as a whole: what stood at `/x` then stands at `/PREFIX/x` only.
+//!
+//! Deliberately unknown here: ClickHouse, Kafka, how a caller is told.
+
+mod bloodhound;
+mod cockpit;
+mod config;
+mod desk;
+mod entry;
+mod frontier;
+mod pace;
+mod reading;
+mod shape;
+mod softwareone;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::HeaderMap;
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::Response;
+
+use super::{ApiConfig, ApiState, LimitsConfig, Refusal, body};
+use crate::event::Micros;
+
+pub use config::{CompatConfig, ContractConfig};
+
+/// One foreign API.
+pub(super) struct Contract {
+    /// What it is called in the configuration and in the name of its topic.
+    pub name: &'static str,
+    /// Its section, `[api.compat.NAME]`.
+    pub settings: fn(&CompatConfig) -> &ContractConfig,
+    /// The paths that are its own, with everything below them.
+    pub roots: &'static [&'static str],
+    /// Its routes without the prefix, given the topic that what is written goes to.
+    pub routes: fn(ApiState, String) -> Router,
+    /// How it refuses.
+    pub words: Words,
+}
+
+/// How an API says a refusal: status, content type, body. What HTTP itself asks for (`Allow`,
+/// `Retry-After`, `WWW-Authenticate`) is added to it.
+pub(super) type Words = fn(&Refusal, &Asked) -> Response;
+
+/// What was asked, as far as an error body may repeat it.
+pub(super) struct Asked {
+    /// The request's id, as in `x-request-id`.
+    pub request_id: String,
+    /// The path, with its prefix.
+    pub path: String,
+    /// The request's headers.
+    pub headers: HeaderMap,
+    /// When it was asked.
+    pub at: Micros,
+}
+
+/// Every contract.
+pub(super) const CONTRACTS: [Contract; 5] = [
+    pace::CONTRACT,
+    frontier::CONTRACT,
+    softwareone::CONTRACT,
+    cockpit::CONTRACT,
+    bloodhound::CONTRACT,
+];
+
+/// The routes of every contract that is enabled, each behind its prefix.
+pub(super) fn routes(state: &ApiState, config: &ApiConfig) -> Router {
+    let mut routes = Router::new();
+    for contract in &CONTRACTS {
+        let settings = (contract.settings)(&config.compat);
+        if !settings.enabled {
+            continue;
+        }
+        let own = (contract.routes)(state.clone(), settings.topic_of(contract.name));
+        routes = match settings.prefix.as_str() {
+            "" => routes.merge(own),
+            prefix => routes.nest(prefix, own),
+        };
+    }
+    routes.layer(from_fn_with_state(config.limits.clone(), bounded))
+}
+
+/// Every handler finds its request's body whole, and not too long.
+async fn bounded(
+    State(limits): State<LimitsConfig>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
+    let (head, body) = request.into_parts();
+    let body = body::read(body, &limits).await?;
+    Ok(next.run(Request::from_parts(head, body.into())).await)
+}
+
+/// Whose words are spoken where, as (path with everything below, words).
+pub(super) fn speakers(config: &CompatConfig) -> Vec<(String, Words)> {
+    let enabled = CONTRACTS.iter().filter(|contract| (contract.settings)(config).enabled);
+    let roots = enabled.flat_map(|contract| {
+        let prefix = &(contract.settings)(config).prefix;
+        contract.roots.iter().map(move |root| (format!("{prefix}{root}"), contract.words))
+    });
+    roots.collect()
+}

@@ -1,0 +1,186 @@
+//! What is written through HTTP: one request, one Kafka record.
+//!
+//! In: a body, whose log it is, who writes. Out: the record's [`Receipt`], once Kafka has it on all
+//! in-sync replicas.
+//!
+//! # Invariants
+//! - What is taken can be stored: the record is normalised first, as it will be behind Kafka, and
+//!   refused where any of it would be quarantined.
+//! - The body goes onto Kafka byte for byte; what the endpoint fills in goes into headers.
+//! - Tenant and writer are the caller's, never the body's.
+//!
+//! Deliberately unknown here: any API's paths and words.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::http::HeaderMap;
+use bumpalo::Bump;
+
+use super::refusal::Refusal;
+use crate::access::Caller;
+use crate::event::{AuditEvent, Fate, Headers, Micros, RawRecord};
+use crate::gateway::{Outgoing, Receipt, Recorder, SendError};
+use crate::query::{EventReader, Field, Filter, Query, Selection, TenantScope, TextTest, Window};
+use crate::schema::Normaliser;
+
+/// The normaliser of each topic.
+pub type Normalisers = Arc<dyn Fn(&str) -> Arc<Normaliser> + Send + Sync>;
+
+/// How long a write that is to be seen at once waits for that.
+const SEEN_WITHIN: Duration = Duration::from_secs(3);
+
+/// How often it looks: batches close by age once a second.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// One way of writing: a topic, and what stands behind it.
+pub(super) struct Writer {
+    topic: String,
+    /// The mapping that is meant, as the `schema` header says it.
+    schema: &'static str,
+    recorder: Arc<dyn Recorder>,
+    normaliser: Arc<Normaliser>,
+}
+
+/// What is to be written.
+pub(super) struct Submission<'s> {
+    /// Who writes.
+    pub caller: &'s Caller,
+    /// Whose log it is.
+    pub tenant: &'s str,
+    /// When it was asked.
+    pub at: Micros,
+    /// What else the endpoint fills in.
+    pub filled: Vec<(&'static str, String)>,
+    /// The request's own headers, for the trace context.
+    pub headers: &'s HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// What was written.
+pub(super) struct Written {
+    /// Where.
+    pub receipt: Receipt,
+    /// How the first event of it is found; `None` where a rule skips all of it.
+    sight: Option<Selection>,
+}
+
+impl Writer {
+    /// A way of writing onto a topic.
+    pub(super) fn new(
+        topic: String,
+        schema: &'static str,
+        recorder: Arc<dyn Recorder>,
+        normalisers: &Normalisers,
+    ) -> Writer {
+        let normaliser = normalisers(&topic);
+        Writer { topic, schema, recorder, normaliser }
+    }
+
+    /// Write it.
+    pub(super) async fn write(&self, what: Submission<'_>) -> Result<Written, Refusal> {
+        // Kafka's clock counts in milliseconds.
+        let at = what.at.div_euclid(1_000) * 1_000;
+        let record = self.record(what);
+        let sight = self.checked(&record, at)?;
+        let receipt = self.recorder.write(&self.topic, &record, at).await?;
+        Ok(Written { receipt, sight })
+    }
+
+    fn record(&self, what: Submission<'_>) -> Outgoing {
+        let caller = what.caller;
+        let actor = caller.actor.as_ref().unwrap_or(&caller.id);
+        let mut headers: Vec<(String, String)> = Vec::new();
+        let mut fill = |name: &str, value: &str| {
+            if !value.is_empty() {
+                headers.push((name.to_owned(), value.to_owned()));
+            }
+        };
+        fill("tenant", what.tenant);
+        fill("schema", self.schema);
+        fill("written-by", &caller.id);
+        fill("actor-id", actor);
+        fill("actor-name", &caller.name);
+        fill("actor-email", &caller.email);
+        for name in ["traceparent", "tracestate"] {
+            let value = what.headers.get(name).and_then(|value| value.to_str().ok());
+            fill(name, value.unwrap_or_default());
+        }
+        what.filled.iter().for_each(|(name, value)| fill(name, value));
+        Outgoing { key: String::new(), headers, payload: what.body.to_vec() }
+    }
+
+    /// Refuse what would be quarantined; how what would be stored is found.
+    fn checked(&self, record: &Outgoing, at: Micros) -> Result<Option<Selection>, Refusal> {
+        let mut packed = Vec::new();
+        for (name, value) in &record.headers {
+            Headers::pack(&mut packed, name, value.as_bytes());
+        }
+        let raw = RawRecord {
+            offset: 0,
+            timestamp: Some(at),
+            key: None,
+            headers: Headers::packed(&packed),
+            payload: &record.payload,
+        };
+        let (arena, mut sight, mut fault) = (Bump::new(), None, None);
+        self.normaliser.normalise(&raw, &arena, |_, fate| match fate {
+            Fate::Event(event) => drop(sight.get_or_insert_with(|| sight_of(event))),
+            Fate::Quarantine(why) => drop(fault.get_or_insert_with(|| why.sentence.to_owned())),
+            Fate::Skip { .. } => {}
+        });
+        match fault {
+            Some(sentence) => Err(Refusal::body("", sentence)),
+            None => Ok(sight),
+        }
+    }
+}
+
+/// What finds an event once it is stored: its exact moment, and what it says of itself.
+fn sight_of(event: &AuditEvent<'_>) -> Selection {
+    let is = |(field, text): (Field, &str)| Filter::Text(field, TextTest::Is(text.to_owned()));
+    let said = [
+        (Field::SourceId, event.source_id),
+        (Field::Action, event.action),
+        (Field::ActorId, event.actor.id),
+        (Field::WrittenBy, event.written_by),
+    ];
+    Selection {
+        tenants: TenantScope::Only(vec![event.tenant.to_owned()]),
+        window: Window { from: event.occurred_at, to: event.occurred_at.saturating_add(1) },
+        filter: Filter::All(said.map(is).into()),
+    }
+}
+
+impl Written {
+    /// Wait until a reader sees it, three seconds at most. One record is stored whole, so its
+    /// first event stands for all.
+    pub(super) async fn until_seen(&self, reader: &dyn EventReader) {
+        let Some(sight) = &self.sight else { return };
+        let query = Query::new(sight.clone(), 1);
+        let seen = async {
+            loop {
+                match reader.page(&query).await {
+                    Ok(page) if !page.events.is_empty() => return,
+                    Ok(_) => {}
+                    Err(error) => tracing::debug!(%error, "what was written is not seen yet"),
+                }
+                tokio::time::sleep(LOOK_EVERY).await;
+            }
+        };
+        // It is safe in Kafka: late to be seen is no failure.
+        if tokio::time::timeout(SEEN_WITHIN, seen).await.is_err() {
+            let Receipt { topic, partition, .. } = &self.receipt;
+            tracing::info!(topic, partition, "what was written is not seen after 3 s");
+        }
+    }
+}
+
+impl From<SendError> for Refusal {
+    fn from(error: SendError) -> Refusal {
+        tracing::warn!(%error, "write not acknowledged");
+        Refusal::Unavailable("Kafka has not acknowledged the record; try again".to_owned())
+    }
+}
