@@ -67,10 +67,10 @@ pub(super) async fn list(
     uri: Uri,
 ) -> Result<impl IntoResponse, Problem> {
     let parameters = Parameters::read(&uri, &ONCE, &["tenant"])?;
-    let (query, asked_at) = question(&parameters, (state.now)())?;
+    let (query, asked_at) = question(&parameters, &state)?;
     let page = state.reader.page(&query).await?;
     let window = query.selection.window;
-    let cursor = |after| Cursor { after, window, asked_at }.encode(query.digest());
+    let cursor = |after| Cursor { after, window, asked_at }.encode(query.digest(), &state.cursors);
     let next_cursor = page.next.map(cursor);
     let link = next_cursor.as_ref().map(|cursor| {
         let next = parameters.with(&["from", "to", "cursor"], "cursor", cursor);
@@ -97,7 +97,8 @@ pub(super) async fn one(
 }
 
 /// What is asked, and the moment its relative times are counted from.
-fn question(parameters: &Parameters, now: Micros) -> Result<(Query, Micros), Problem> {
+fn question(parameters: &Parameters, state: &ApiState) -> Result<(Query, Micros), Problem> {
+    let now = (state.now)();
     let limit = parameters.number("limit", 1, MOST)?.unwrap_or(LIMIT);
     let nowhen = Window { from: 0, to: 0 };
     let filter = filter(parameters)?;
@@ -107,7 +108,11 @@ fn question(parameters: &Parameters, now: Micros) -> Result<(Query, Micros), Pro
         query.selection.window = first_window(parameters, now)?;
         return Ok((query, now));
     };
-    let cursor = Cursor::decode(text, query.digest()).map_err(|error| refused("cursor", error))?;
+    let decoded = Cursor::decode(text, &state.cursors);
+    let (cursor, question) = decoded.map_err(|error| refused("cursor", error))?;
+    if question != query.digest() {
+        return Err(refused("cursor", CursorError::OtherQuestion));
+    }
     let from = parameters.time("from", cursor.asked_at)?;
     if from.is_some_and(|from| from != cursor.window.from) {
         return Err(refused("from", CursorError::OtherQuestion));

@@ -26,7 +26,7 @@ use axum::Router;
 use axum::routing::get;
 
 use crate::event::Micros;
-use crate::query::EventReader;
+use crate::query::{CursorKey, EventReader};
 use crate::telemetry::Health;
 
 pub use auth::{Authenticator, Unknown};
@@ -43,6 +43,8 @@ pub struct ApiState {
     pub registry: prometheus::Registry,
     /// The parts of the process that fail, beside the store.
     pub health: Health,
+    /// What cursors are signed with.
+    pub cursors: CursorKey,
     /// The clock that relative times are counted from; a function, so that a test can stop it.
     pub now: fn() -> Micros,
 }

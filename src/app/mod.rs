@@ -90,6 +90,7 @@ impl Service {
             authenticator: Authenticator::None,
             registry: metrics.registry.clone(),
             health: health.clone(),
+            cursors: config.api.cursor_key()?,
             now: || chrono::Utc::now().timestamp_micros(),
         };
         let router = match role {

@@ -21,7 +21,7 @@ mod reader;
 use crate::event::{Micros, StoredEvent};
 
 pub use count::{Bucket, ExportFormat, Facet, FacetValue, Facets, Interval};
-pub use cursor::{Cursor, CursorError, Place};
+pub use cursor::{Cursor, CursorError, CursorKey, Place};
 pub use field::Field;
 pub use filter::{Comparison, Filter, Pattern, TargetField, TextTest, TimeField, words};
 pub use order::{Direction, Order, SortField, Start};
