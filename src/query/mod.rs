@@ -14,6 +14,7 @@ mod count;
 mod cursor;
 mod field;
 mod filter;
+pub mod language;
 pub mod memory;
 mod order;
 mod reader;
