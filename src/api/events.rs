@@ -13,10 +13,10 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::{Uri, header};
 use axum::response::IntoResponse;
+use axum::{Extension, Json};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use uuid::Uuid;
@@ -24,10 +24,9 @@ use uuid::Uuid;
 use super::ApiState;
 use super::error::Problem;
 use super::parameter::Parameters;
+use crate::access::Caller;
 use crate::event::{Micros, Outcome, StoredEvent, Verb};
-use crate::query::{
-    Cursor, CursorError, Field, Filter, Query, Selection, Start, TenantScope, TextTest, Window,
-};
+use crate::query::{Cursor, CursorError, Field, Filter, Query, Selection, Start, TextTest, Window};
 
 const DAY: Micros = 86_400_000_000;
 const LIMIT: u32 = 50;
@@ -64,10 +63,11 @@ struct AnsweredWindow {
 
 pub(super) async fn list(
     State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
     uri: Uri,
 ) -> Result<impl IntoResponse, Problem> {
     let parameters = Parameters::read(&uri, &ONCE, &["tenant"])?;
-    let (query, asked_at) = question(&parameters, &state)?;
+    let (query, asked_at) = question(&parameters, &caller, &state)?;
     let page = state.reader.page(&query).await?;
     let window = query.selection.window;
     let cursor = |after| Cursor { after, window, asked_at }.encode(query.digest(), &state.cursors);
@@ -82,11 +82,12 @@ pub(super) async fn list(
 
 pub(super) async fn one(
     State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     uri: Uri,
 ) -> Result<Json<StoredEvent>, Problem> {
     let parameters = Parameters::read(&uri, &[], &["tenant"])?;
-    let tenants = tenants(&parameters)?;
+    let tenants = caller.scope(&parameters.list("tenant")?);
     let Ok(id) = Uuid::parse_str(&id) else {
         let detail = format!("{id:?} is no event's id; take it from the id of an event");
         return Err(Problem::parameter("id", detail, vec!["a UUID".into()]));
@@ -97,12 +98,17 @@ pub(super) async fn one(
 }
 
 /// What is asked, and the moment its relative times are counted from.
-fn question(parameters: &Parameters, state: &ApiState) -> Result<(Query, Micros), Problem> {
+fn question(
+    parameters: &Parameters,
+    caller: &Caller,
+    state: &ApiState,
+) -> Result<(Query, Micros), Problem> {
     let now = (state.now)();
     let limit = parameters.number("limit", 1, MOST)?.unwrap_or(LIMIT);
     let nowhen = Window { from: 0, to: 0 };
     let filter = filter(parameters)?;
-    let selection = Selection { tenants: tenants(parameters)?, window: nowhen, filter };
+    let tenants = caller.scope(&parameters.list("tenant")?);
+    let selection = Selection { tenants, window: nowhen, filter };
     let mut query = Query::new(selection, limit);
     let Some(text) = parameters.get("cursor") else {
         query.selection.window = first_window(parameters, now)?;
@@ -140,12 +146,6 @@ fn first_window(parameters: &Parameters, now: Micros) -> Result<Window, Problem>
         return Err(Problem::parameter("from", detail, vec![format!("a time before {to}")]));
     }
     Ok(Window { from, to })
-}
-
-/// Whose logs: those named, or everybody's. (Who may ask for whose comes with tokens.)
-fn tenants(parameters: &Parameters) -> Result<TenantScope, Problem> {
-    let tenants = parameters.list("tenant")?;
-    Ok(if tenants.is_empty() { TenantScope::All } else { TenantScope::Only(tenants) })
 }
 
 fn filter(parameters: &Parameters) -> Result<Filter, Problem> {

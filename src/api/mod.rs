@@ -7,30 +7,41 @@
 //! - Every error is `application/problem+json` (RFC 9457) and carries the request's id in
 //!   `x-request-id`.
 //! - What a caller may see is decided for every request, never by a cursor or an id.
+//! - A route is in [`ROUTES`] or it is not there; a test asks each of them as those who may not.
 //!
 //! Deliberately unknown here: ClickHouse, Kafka, how long the process lives.
 
 mod auth;
+mod body;
 mod config;
 mod error;
 mod events;
 mod layer;
 mod ops;
 mod parameter;
+mod route;
+mod secret;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::Method;
 use axum::routing::get;
 
+use crate::access::Role;
 use crate::event::Micros;
 use crate::query::{CursorKey, EventReader};
 use crate::telemetry::Health;
 
-pub use auth::{Authenticator, Unknown};
-pub use config::ApiConfig;
+pub use auth::{AuthConfig, AuthError, Authenticator, ClaimsConfig, Credentials, Unknown};
+pub use body::BodyFault;
+pub use config::{ApiConfig, CorsConfig, LimitsConfig, TlsConfig};
+pub use route::{Route, Who};
+pub use secret::CursorSecretError;
+pub use tls::{Tls, TlsError, TlsListener};
 
 /// What the routes answer from.
 #[derive(Clone)]
@@ -49,24 +60,24 @@ pub struct ApiState {
     pub now: fn() -> Micros,
 }
 
+/// Every route of ours, and who may ask it.
+pub static ROUTES: &[Route] = &[
+    Route::of(Role::Reader, Method::GET, "/v1/events", || get(events::list)),
+    Route::of(Role::Reader, Method::GET, "/v1/events/{id}", || get(events::one)),
+    Route::open(Method::GET, "/livez", || get(ops::livez)),
+    Route::open(Method::GET, "/readyz", || get(ops::readyz)),
+    Route::open(Method::GET, "/metrics", || get(ops::metrics)),
+];
+
 /// Every route.
 pub fn router(state: ApiState, config: &ApiConfig) -> Router {
-    let routes = Router::new()
-        .route("/v1/events", get(events::list))
-        .route("/v1/events/{id}", get(events::one))
-        .merge(for_operators())
-        .with_state(state);
-    layer::around(routes, config.request_timeout())
+    let routes = route::router(ROUTES.iter(), &state, &config.limits).with_state(state);
+    layer::for_browsers(layer::around(routes, config.request_timeout()), &config.cors)
 }
 
 /// The routes of a process that answers no questions.
 pub fn operations(state: ApiState, config: &ApiConfig) -> Router {
-    layer::around(for_operators().with_state(state), config.request_timeout())
-}
-
-fn for_operators() -> Router<ApiState> {
-    Router::new()
-        .route("/livez", get(ops::livez))
-        .route("/readyz", get(ops::readyz))
-        .route("/metrics", get(ops::metrics))
+    let open = ROUTES.iter().filter(|route| route.who == Who::Anybody);
+    let routes = route::router(open, &state, &config.limits).with_state(state);
+    layer::around(routes, config.request_timeout())
 }

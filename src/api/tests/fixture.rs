@@ -48,8 +48,11 @@ pub fn get(api: &Router, path: &str) -> Answered {
 }
 
 pub fn ask(api: &Router, method: &str, path: &str) -> Answered {
+    send(api, Request::builder().method(method).uri(path).body(Body::empty()).unwrap())
+}
+
+pub fn send(api: &Router, request: Request<Body>) -> Answered {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
     runtime.block_on(async {
         let answer = tokio::time::timeout(Duration::from_secs(10), api.clone().oneshot(request));
         let (parts, body) = answer.await.unwrap().unwrap().into_parts();

@@ -1,5 +1,6 @@
 //! The API as its callers see it, over the naive reader, with the clock stopped.
 
+mod access;
 mod fixture;
 
 use std::sync::Arc;
