@@ -11,16 +11,22 @@
 //!
 //! Deliberately unknown here: ClickHouse, Kafka, how long the process lives.
 
+mod about;
 mod auth;
 mod body;
 mod config;
+mod counts;
 mod error;
 mod events;
+mod export;
+mod fields;
 mod layer;
 mod ops;
 mod parameter;
+mod related;
 mod route;
 mod secret;
+mod selection;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -34,6 +40,7 @@ use axum::routing::get;
 use crate::access::Role;
 use crate::event::Micros;
 use crate::query::{CursorKey, EventReader};
+use crate::schema::Catalog;
 use crate::telemetry::Health;
 
 pub use auth::{AuthConfig, AuthError, Authenticator, ClaimsConfig, Credentials, Unknown};
@@ -54,6 +61,8 @@ pub struct ApiState {
     pub registry: prometheus::Registry,
     /// The parts of the process that fail, beside the store.
     pub health: Health,
+    /// What is mapped.
+    pub catalog: Arc<Catalog>,
     /// What cursors are signed with.
     pub cursors: CursorKey,
     /// The clock that relative times are counted from; a function, so that a test can stop it.
@@ -64,6 +73,13 @@ pub struct ApiState {
 pub static ROUTES: &[Route] = &[
     Route::of(Role::Reader, Method::GET, "/v1/events", || get(events::list)),
     Route::of(Role::Reader, Method::GET, "/v1/events/{id}", || get(events::one)),
+    Route::of(Role::Reader, Method::GET, "/v1/events/{id}/related", || get(related::related)),
+    Route::of(Role::Reader, Method::GET, "/v1/events/count", || get(counts::count)),
+    Route::of(Role::Reader, Method::GET, "/v1/events/histogram", || get(counts::histogram)),
+    Route::of(Role::Reader, Method::GET, "/v1/events/facets", || get(counts::facets)),
+    Route::of(Role::Reader, Method::GET, "/v1/events/export", || get(export::export)),
+    Route::of(Role::Reader, Method::GET, "/v1/schemas", || get(about::schemas)),
+    Route::of(Role::Reader, Method::GET, "/v1/me", || get(about::me)),
     Route::open(Method::GET, "/livez", || get(ops::livez)),
     Route::open(Method::GET, "/readyz", || get(ops::readyz)),
     Route::open(Method::GET, "/metrics", || get(ops::metrics)),

@@ -23,7 +23,7 @@ impl ApiConfig {
     pub fn cursor_key(&self) -> Result<CursorKey, CursorSecretError> {
         let mut secret = [0; 32];
         match &self.cursor_secret_file {
-            None => getrandom::fill(&mut secret).map_err(CursorSecretError::Random)?,
+            None => aws_lc_rs::rand::fill(&mut secret).map_err(|_| CursorSecretError::Random)?,
             Some(path) => {
                 let cannot = |cause| CursorSecretError::File { path: path.clone(), cause };
                 let text = std::fs::read(path).map_err(cannot)?;
@@ -61,8 +61,8 @@ pub enum CursorSecretError {
         bytes: usize,
     },
     /// The system has no random numbers.
-    #[error("no random numbers to sign cursors with: {0}; set api.cursor_secret_file")]
-    Random(getrandom::Error),
+    #[error("no random numbers to sign cursors with; set api.cursor_secret_file")]
+    Random,
 }
 
 #[cfg(test)]

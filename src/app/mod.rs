@@ -99,6 +99,7 @@ impl Service {
             reader,
             registry: metrics.registry.clone(),
             health: health.clone(),
+            catalog: Arc::new(loaded.catalog.clone()),
             cursors: config.api.cursor_key()?,
             now,
         };
