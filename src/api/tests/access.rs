@@ -149,6 +149,8 @@ fn nothing_secret_gets_into_the_log_or_an_answer() {
     let wrong = format!("th_{}_{}", good.prefix(), key(9).secret());
     let mut answers = String::new();
     tracing::subscriber::with_default(subscriber, || {
+        // Another test's thread, which has no subscriber, may have been at these lines before.
+        tracing::callsite::rebuild_interest_cache();
         let api = guarded(store);
         for credential in [&holding, &expired, &unsigned, &wrong, &good.reveal(), &revoked.reveal()]
         {
