@@ -49,7 +49,7 @@ impl fmt::Display for PartitionId {
 }
 
 /// One partition's log, for ever: what offsets count in.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LogId {
     /// The Kafka cluster's id, or its configured name.
     pub cluster: Arc<str>,

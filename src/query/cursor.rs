@@ -27,7 +27,8 @@ const VERSION: u8 = 3;
 const CONTENT: usize = 1 + 16 + 4 * 8 + 8;
 /// Bytes of the signature.
 const TAG: usize = 32;
-const LENGTH: usize = CONTENT + TAG;
+/// What cursors are signed as.
+const PURPOSE: &str = "trailhouse cursor";
 
 /// Where an event stands in the order of answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,6 +75,23 @@ impl CursorKey {
     pub fn new(secret: [u8; 32]) -> CursorKey {
         CursorKey(Key::new(HMAC_SHA256, &secret))
     }
+
+    /// Sign a content for one purpose: what is signed for another is worth nothing here.
+    pub(super) fn sign(&self, purpose: &str, mut content: Vec<u8>) -> String {
+        let tag = sign(&self.0, &[purpose.as_bytes(), &content].concat());
+        content.extend_from_slice(tag.as_ref());
+        URL_SAFE_NO_PAD.encode(content)
+    }
+
+    /// The content that was signed for a purpose.
+    pub(super) fn read(&self, purpose: &str, text: &str) -> Result<Vec<u8>, CursorError> {
+        let mut bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError::Malformed)?;
+        let content = bytes.len().checked_sub(TAG).ok_or(CursorError::Malformed)?;
+        let tag = bytes.split_off(content);
+        let signed = verify(&self.0, &[purpose.as_bytes(), &bytes].concat(), &tag);
+        signed.map_err(|_| CursorError::Malformed)?;
+        Ok(bytes)
+    }
 }
 
 impl std::fmt::Debug for CursorKey {
@@ -85,25 +103,21 @@ impl std::fmt::Debug for CursorKey {
 impl Cursor {
     /// The opaque text, bound to a question by its [`Query::digest`].
     pub fn encode(&self, question: u64, key: &CursorKey) -> String {
-        let mut bytes = Vec::with_capacity(LENGTH);
+        let mut bytes = Vec::with_capacity(CONTENT + TAG);
         bytes.push(VERSION);
         bytes.extend_from_slice(self.after.id.as_bytes());
         for moment in [self.after.at, self.window.from, self.window.to, self.asked_at] {
             bytes.extend_from_slice(&moment.to_be_bytes());
         }
         bytes.extend_from_slice(&question.to_be_bytes());
-        let tag = sign(&key.0, &bytes);
-        bytes.extend_from_slice(tag.as_ref());
-        URL_SAFE_NO_PAD.encode(bytes)
+        key.sign(PURPOSE, bytes)
     }
 
     /// Read an opaque text back, with the digest of the question it belongs to: to be compared
     /// with [`Query::digest`] once the question is known, which may count times from `asked_at`.
     pub fn decode(text: &str, key: &CursorKey) -> Result<(Cursor, u64), CursorError> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError::Malformed)?;
-        let bytes: [u8; LENGTH] = bytes.try_into().map_err(|_| CursorError::Malformed)?;
-        let (content, tag) = bytes.split_at(CONTENT);
-        verify(&key.0, content, tag).map_err(|_| CursorError::Malformed)?;
+        let content = key.read(PURPOSE, text)?;
+        let content: [u8; CONTENT] = content.try_into().map_err(|_| CursorError::Malformed)?;
         if content[0] != VERSION {
             return Err(CursorError::Malformed);
         }
@@ -179,7 +193,7 @@ mod tests {
         }
 
         #[test]
-        fn a_cursor_with_one_bit_changed_is_refused(id: u128, bit in 0..LENGTH * 8) {
+        fn a_cursor_with_one_bit_changed_is_refused(id: u128, bit in 0..(CONTENT + TAG) * 8) {
             let after = Place { at: 5, id: Uuid::from_u128(id) };
             let cursor = Cursor { after, window: Window { from: 0, to: 9 }, asked_at: 9 };
             let mut bytes = URL_SAFE_NO_PAD.decode(cursor.encode(7, &key(1))).unwrap();

@@ -19,11 +19,11 @@ use futures_core::Stream;
 use uuid::Uuid;
 
 use super::{
-    Answer, Bucket, Chunks, Direction, EventReader, ExportFormat, Facet, FacetValue, Facets,
-    Interval, Order, Page, Place, Query, ReadError, Selection, SortField, Start, TenantScope,
-    TimeField,
+    Answer, Bucket, Chunks, Direction, EventReader, ExportFormat, Extents, Facet, FacetValue,
+    Facets, FeedPage, FeedQuery, Interval, NextRow, Order, Page, Place, Query, ReadError,
+    Selection, SortField, Start, TenantScope, TimeField, log_of,
 };
-use crate::event::{StoredEvent, StoredPosition};
+use crate::event::{OffsetRange, StoredEvent, StoredPosition};
 
 /// Events in a list.
 #[derive(Debug, Default)]
@@ -62,6 +62,46 @@ impl MemoryReader {
         let as_asked =
             |event: StoredEvent| StoredEvent { raw: event.raw.filter(|_| query.raw), ..event };
         Page { events: found.into_iter().map(as_asked).collect(), next }
+    }
+
+    /// Everything is complete that is there.
+    fn stored(&self) -> Extents {
+        let mut extents = Extents::new();
+        for StoredEvent { kafka, .. } in &self.events {
+            let own = OffsetRange { first: kafka.offset, last: kafka.offset };
+            let range = extents.entry(log_of(kafka)).or_insert(own);
+            range.first = range.first.min(kafka.offset);
+            range.last = range.last.max(kafka.offset);
+        }
+        extents
+    }
+
+    /// Log by log, as far as the limit goes.
+    fn next_stored(&self, query: &FeedQuery) -> FeedPage {
+        let mut next = query.after.clone();
+        let mut events = Vec::new();
+        for (log, range) in &query.until {
+            let from = next.next_of(log, range.first);
+            let row = |event: &StoredEvent| NextRow {
+                offset: event.kafka.offset,
+                index: event.kafka.index,
+            };
+            let due = |event: &&StoredEvent| {
+                log_of(&event.kafka) == *log
+                    && row(event) >= from
+                    && event.kafka.offset <= range.last
+                    && query.tenants.allows(&event.tenant)
+                    && query.filter.holds(event, &self.events)
+            };
+            let mut found: Vec<&StoredEvent> = self.events.iter().filter(due).collect();
+            found.sort_by_key(|event| row(event));
+            let room = query.limit as usize - events.len();
+            let cut = found.get(room).map(|event| row(event));
+            next.set(log.clone(), cut.unwrap_or(from.max(NextRow::behind(range.last))));
+            let without_raw = |event: &StoredEvent| StoredEvent { raw: None, ..event.clone() };
+            events.extend(found.into_iter().take(room).map(without_raw));
+        }
+        FeedPage { events, next }
     }
 
     fn selects(&self, selection: &Selection, event: &StoredEvent) -> bool {
@@ -204,6 +244,14 @@ impl EventReader for MemoryReader {
         let lines: Vec<_> = found.into_iter().map(line).collect();
         let chunks: Chunks = Box::pin(Lines(lines.into_iter()));
         Box::pin(async { Ok(chunks) })
+    }
+
+    fn extents(&self) -> Answer<'_, Extents> {
+        Box::pin(async { Ok(self.stored()) })
+    }
+
+    fn feed<'a>(&'a self, query: &'a FeedQuery) -> Answer<'a, FeedPage> {
+        Box::pin(async { Ok(self.next_stored(query)) })
     }
 
     fn ready(&self) -> Answer<'_, ()> {

@@ -12,6 +12,7 @@
 
 mod count;
 mod cursor;
+mod feed;
 mod field;
 mod filter;
 pub mod language;
@@ -23,6 +24,7 @@ use crate::event::{Micros, StoredEvent};
 
 pub use count::{Bucket, ExportFormat, Facet, FacetValue, Facets, Interval};
 pub use cursor::{Cursor, CursorError, CursorKey, Place};
+pub use feed::{Extents, FeedPage, FeedQuery, NextRow, Positions, log_of};
 pub use field::Field;
 pub use filter::{Comparison, Filter, Pattern, TargetField, TextTest, TimeField, words};
 pub use order::{Direction, Order, SortField, Start};

@@ -17,7 +17,10 @@ use bytes::Bytes;
 use futures_core::Stream;
 use uuid::Uuid;
 
-use super::{Bucket, ExportFormat, Facet, Facets, Interval, Page, Query, Selection, TenantScope};
+use super::{
+    Bucket, ExportFormat, Extents, Facet, Facets, FeedPage, FeedQuery, Interval, Page, Query,
+    Selection, TenantScope,
+};
 use crate::event::StoredEvent;
 
 /// A boxed future, so that the API can hold any reader behind `Arc<dyn EventReader>`. A box a
@@ -70,6 +73,16 @@ pub trait EventReader: Send + Sync {
         _limit: Option<u64>,
     ) -> Answer<'a, Chunks> {
         not_told("export")
+    }
+
+    /// How far each log is complete, which is how far a feed may read.
+    fn extents(&self) -> Answer<'_, Extents> {
+        not_told("feed")
+    }
+
+    /// What was stored next.
+    fn feed<'a>(&'a self, _query: &'a FeedQuery) -> Answer<'a, FeedPage> {
+        not_told("feed")
     }
 
     /// Whether the store answers at all.

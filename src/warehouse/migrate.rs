@@ -60,6 +60,11 @@ pub const ALL: &[Migration] = &[
     Migration::of(5, "replays", include_str!("../../deploy/clickhouse/0005_replays.sql")),
     Migration::of(6, "resolutions", include_str!("../../deploy/clickhouse/0006_resolutions.sql")),
     Migration::of(7, "api_keys", include_str!("../../deploy/clickhouse/0007_api_keys.sql")),
+    Migration::of(
+        9,
+        "batches_reach",
+        include_str!("../../deploy/clickhouse/0009_batches_reach.sql"),
+    ),
 ];
 
 impl Migration {

@@ -12,10 +12,13 @@
 //! Deliberately unknown here: Kafka, HTTP routes, how an event is made.
 
 mod account;
+mod aggregate;
 pub mod block;
 mod column;
 mod config;
 mod error;
+mod export;
+mod feed;
 mod fitness;
 mod insert;
 mod key;

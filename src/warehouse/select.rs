@@ -17,13 +17,16 @@ use clickhouse::{Client, Row, error::Error};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::aggregate;
 use super::column;
+use super::feed;
 use super::row::EventRow;
-use super::statement::{Statement, Value};
+use super::statement::Statement;
 use super::{READ_TIMEOUT, Warehouse, error_code};
 use crate::event::{Micros, StoredEvent};
 use crate::query::{
-    Answer, Direction, EventReader, Filter, Order, Page, Place, Query, ReadError, SortField, Start,
+    Answer, Bucket, Chunks, Direction, EventReader, ExportFormat, Extents, Facet, Facets, FeedPage,
+    FeedQuery, Filter, Interval, Order, Page, Place, Query, ReadError, Selection, SortField, Start,
     TenantScope, TimeField, Window,
 };
 
@@ -81,6 +84,49 @@ impl EventReader for Warehouse {
         }))
     }
 
+    fn count<'a>(&'a self, selection: &'a Selection) -> Answer<'a, u64> {
+        let work = async move { aggregate::count(self.reader().await?, selection).await };
+        Box::pin(self.in_time(work))
+    }
+
+    fn histogram<'a>(
+        &'a self,
+        selection: &'a Selection,
+        interval: Interval,
+    ) -> Answer<'a, Vec<Bucket>> {
+        Box::pin(self.in_time(async move {
+            aggregate::histogram(self.reader().await?, selection, interval).await
+        }))
+    }
+
+    fn facets<'a>(
+        &'a self,
+        selection: &'a Selection,
+        facet: &'a Facet,
+        limit: u32,
+    ) -> Answer<'a, Facets> {
+        Box::pin(self.in_time(async move {
+            aggregate::facets(self.reader().await?, selection, facet, limit).await
+        }))
+    }
+
+    fn export<'a>(
+        &'a self,
+        selection: &'a Selection,
+        format: ExportFormat,
+        limit: Option<u64>,
+    ) -> Answer<'a, Chunks> {
+        Box::pin(self.take_away(selection, format, limit))
+    }
+
+    fn extents(&self) -> Answer<'_, Extents> {
+        Box::pin(self.in_time(async move { feed::extents(self.reader().await?).await }))
+    }
+
+    fn feed<'a>(&'a self, query: &'a FeedQuery) -> Answer<'a, FeedPage> {
+        Box::pin(self.in_time(async move { feed::page(self.reader().await?, query).await }))
+    }
+
     fn ready(&self) -> Answer<'_, ()> {
         Box::pin(async move {
             let ask = async { self.client().query("EXISTS TABLE events").fetch_one::<u8>().await };
@@ -92,7 +138,7 @@ impl EventReader for Warehouse {
     }
 }
 
-fn sees_nothing(tenants: &TenantScope) -> bool {
+pub(super) fn sees_nothing(tenants: &TenantScope) -> bool {
     matches!(tenants, TenantScope::Only(tenants) if tenants.is_empty())
 }
 
@@ -225,16 +271,11 @@ async fn rows_of(
     Ok(keys.iter().filter_map(with_repeats).collect())
 }
 
-/// Rows by primary key. The keys come as a subquery: a set that the index can use, where
-/// converting an array in place would become a scan.
+/// Rows by primary key.
 fn of_keys(ask: &mut Statement, keys: &[Key], window: Window, filter: &Filter) {
     ask.window(window);
     let key = |key: &Key| (key.tenant.clone(), key.occurred_at, key.id.to_string());
-    ask.add(
-        " AND (tenant, occurred_at, id) IN (SELECT k.1, fromUnixTimestamp64Micro(k.2, 'UTC'), \
-         toUUID(k.3) FROM (SELECT arrayJoin(?) AS k))",
-        Value::Keys(keys.iter().map(key).collect()),
-    );
+    ask.keys(keys.iter().map(key).collect());
     ask.then(" AND ").filter(filter, &TenantScope::All);
 }
 
@@ -247,7 +288,7 @@ impl Warehouse {
         done.unwrap_or(Err(Error::TimedOut)).map_err(|error| self.read_error(error))
     }
 
-    fn read_error(&self, error: Error) -> ReadError {
+    pub(super) fn read_error(&self, error: Error) -> ReadError {
         match error_code(&error) {
             Some(60 | 81) => return ReadError::Unavailable(no_table()),
             Some(158) => {

@@ -10,8 +10,10 @@
 
 mod audit;
 mod cli;
+mod counting;
 mod demo;
 mod document;
+mod feed;
 mod file;
 mod fitness;
 mod harness;

@@ -34,6 +34,26 @@ use crate::harness;
 
 /// A tick before midnight of a month's end: events fall into two table partitions.
 const MONTH_END: Micros = 1_706_745_600_000_000 - 20;
+/// The ends of what the column holds, and what lies months away.
+const FAR: [Micros; 5] =
+    [-2_208_988_800_000_000, -1, 0, 4_102_444_800_000_000, 10_413_791_999_999_999];
+/// Integers, and what only looks like one.
+const SOURCE_IDS: [&str; 14] = [
+    "",
+    "s",
+    "7",
+    "10",
+    "-0",
+    "007",
+    "+7",
+    " 7",
+    "7 ",
+    "7.0",
+    "-",
+    "9223372036854775807",
+    "9223372036854775808",
+    "-9223372036854775809",
+];
 const TENANTS: [&str; 4] = ["acme", "o'hara", "a\\", "?"];
 const WORDS: [&str; 6] = ["", "create", "it's", "\\'; DROP TABLE events; --", "?", "ä\n\t\0"];
 
@@ -148,7 +168,7 @@ fn text(event: Option<&StoredEvent>) -> Option<String> {
     event.map(|event| serde_json::to_string(event).unwrap())
 }
 
-fn sample(runner: &mut TestRunner) -> Vec<StoredEvent> {
+pub(crate) fn sample(runner: &mut TestRunner) -> Vec<StoredEvent> {
     let many = prop::collection::vec((event(), repeats()), 300);
     let distinct = many.new_tree(runner).unwrap().current();
     let mut events: Vec<StoredEvent> = Vec::new();
@@ -190,20 +210,22 @@ fn ip() -> impl Strategy<Value = Option<Ipv6Addr>> {
     select(vec![None, Some("::1".parse().unwrap()), Some("::ffff:1.2.3.4".parse().unwrap())])
 }
 
-fn event() -> impl Strategy<Value = StoredEvent> {
-    let what = (id(), 0..40_i64, select(TENANTS.to_vec()), word(), word());
+pub(crate) fn event() -> impl Strategy<Value = StoredEvent> {
+    let near = (0..40_i64).prop_map(|tick| MONTH_END + tick);
+    let at = prop_oneof![9 => near, 1 => select(FAR.to_vec())];
+    let what = (id(), at, select(TENANTS.to_vec()), word(), word());
     let how = (select(Verb::ALL.to_vec()), select(Outcome::ALL.to_vec()), ip());
-    let source = (select(vec!["", "s", "7", "10", "-0", "007"]), 0..5_i64);
+    let source = (select(SOURCE_IDS.to_vec()), 0..5_i64);
     (what, how, source, target(), prop::collection::vec(target(), 0..3)).prop_map(
         |(what, (verb, outcome, client_ip), (source, received), target, targets)| {
-            let (id, tick, tenant, actor, action) = what;
+            let (id, occurred_at, tenant, actor, action) = what;
             StoredEvent {
                 id,
                 source_id: source.into(),
                 tenant: tenant.into(),
                 schema: "shop".into(),
                 mapping_version: 3,
-                occurred_at: MONTH_END + tick,
+                occurred_at,
                 received_at: MONTH_END + 1_000_000 + received,
                 time_source: TimeSource::Event,
                 service: "shop".into(),
@@ -245,13 +267,13 @@ fn event() -> impl Strategy<Value = StoredEvent> {
     )
 }
 
-fn scope() -> impl Strategy<Value = TenantScope> {
+pub(crate) fn scope() -> impl Strategy<Value = TenantScope> {
     let some = prop::sample::subsequence(TENANTS.to_vec(), 0..=TENANTS.len());
     let only = some.prop_map(|some| TenantScope::Only(some.into_iter().map(Into::into).collect()));
     prop_oneof![1 => Just(TenantScope::All), 3 => only]
 }
 
-fn window() -> impl Strategy<Value = Window> {
+pub(crate) fn window() -> impl Strategy<Value = Window> {
     let near = (0..40_i64, 0..41_i64)
         .prop_map(|(from, to)| Window { from: MONTH_END + from, to: MONTH_END + to });
     let wide = select(vec![(i64::MIN, i64::MAX), (0, i64::MAX), (i64::MIN, MONTH_END + 20)])
@@ -259,7 +281,7 @@ fn window() -> impl Strategy<Value = Window> {
     prop_oneof![near, wide]
 }
 
-fn field() -> impl Strategy<Value = Field> {
+pub(crate) fn field() -> impl Strategy<Value = Field> {
     let named = select(Field::NAMED.map(|(_, field)| field).to_vec());
     let attribute = select(vec!["a.b", "o'hara?", ""]);
     prop_oneof![5 => named, 1 => attribute.prop_map(|name| Field::Attribute(name.into()))]
@@ -267,7 +289,7 @@ fn field() -> impl Strategy<Value = Field> {
 
 /// Texts whose pieces make patterns and parts that sometimes fit.
 fn piece() -> impl Strategy<Value = String> {
-    select(vec!["", "c", "create", "E", "it", "'", "\\", "%", "_", "?", "ä", "\n", "s"])
+    select(vec!["", "c", "create", "E", "it", "'", "\\", "%", "_", "?", "ä", "Ä", "\n", "s"])
         .prop_map(str::to_owned)
 }
 
@@ -292,7 +314,13 @@ fn time_field() -> impl Strategy<Value = TimeField> {
 }
 
 fn moment() -> impl Strategy<Value = Micros> {
-    prop_oneof![0..45_i64, 1_000_000..1_000_010_i64].prop_map(|tick| MONTH_END + tick)
+    let near = prop_oneof![0..45_i64, 1_000_000..1_000_010_i64].prop_map(|tick| MONTH_END + tick);
+    let beyond = [i64::MIN, FAR[0] - 1, FAR[4] + 1, i64::MAX];
+    prop_oneof![4 => near, 1 => select([FAR.as_slice(), &beyond].concat())]
+}
+
+fn number() -> impl Strategy<Value = i64> {
+    prop_oneof![3 => -1..12_i64, 1 => select(vec![i64::MIN, i64::MAX])]
 }
 
 fn leaf() -> impl Strategy<Value = Filter> {
@@ -307,7 +335,7 @@ fn leaf() -> impl Strategy<Value = Filter> {
         1 => select(Outcome::ALL.to_vec()).prop_map(Filter::Outcome),
         1 => select(Origin::ALL.to_vec()).prop_map(Filter::Origin),
         1 => id().prop_map(Filter::Id),
-        1 => (comparison(), -1..12_i64).prop_map(|(c, number)| Filter::SourceNumber(c, number)),
+        1 => (comparison(), number()).prop_map(|(c, number)| Filter::SourceNumber(c, number)),
         1 => network.prop_map(|network| Filter::ClientIp(network.parse().unwrap())),
         1 => Just(Filter::HasClientIp),
         1 => (time_field(), comparison(), moment())
@@ -317,7 +345,7 @@ fn leaf() -> impl Strategy<Value = Filter> {
     ]
 }
 
-fn filter() -> impl Strategy<Value = Filter> {
+pub(crate) fn filter() -> impl Strategy<Value = Filter> {
     leaf().prop_recursive(3, 12, 4, |inner| {
         let some = || prop::collection::vec(inner.clone(), 0..4);
         prop_oneof![
@@ -367,7 +395,7 @@ fn query() -> impl Strategy<Value = Query> {
 }
 
 /// Insert in several parts, so that answers have to be merged.
-async fn store(warehouse: &Warehouse, events: &[StoredEvent]) {
+pub(crate) async fn store(warehouse: &Warehouse, events: &[StoredEvent]) {
     for part in events.chunks(events.len().div_ceil(3)) {
         let rows: Vec<String> = part.iter().map(|event| row(event).to_string()).collect();
         let insert = format!("INSERT INTO events FORMAT JSONEachRow\n{}", rows.join("\n"));

@@ -15,7 +15,9 @@ use uuid::Uuid;
 use self::fixture::{api, ask, event, get, ids_of, state};
 use super::{ApiConfig, ApiState, router};
 use crate::event::{Micros, Outcome, StoredActor, StoredEvent, StoredTarget, Verb};
-use crate::query::{Answer, EventReader, Page, Query, ReadError, TenantScope};
+use crate::query::{
+    Answer, EventReader, Extents, FeedPage, FeedQuery, Page, Query, ReadError, TenantScope,
+};
 use crate::telemetry::Health;
 
 /// 2026-01-31T12:00:00Z
@@ -295,6 +297,14 @@ impl EventReader for Broken {
 
     fn get<'a>(&'a self, _: &'a TenantScope, _: Uuid) -> Answer<'a, Option<StoredEvent>> {
         Box::pin(async { Ok(None) })
+    }
+
+    fn extents(&self) -> Answer<'_, Extents> {
+        Box::pin(async { Err(ReadError::Unavailable("secret".into())) })
+    }
+
+    fn feed<'a>(&'a self, _: &'a FeedQuery) -> Answer<'a, FeedPage> {
+        Box::pin(async { Err(ReadError::Failed("secret".into())) })
     }
 
     fn ready(&self) -> Answer<'_, ()> {
