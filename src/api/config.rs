@@ -26,6 +26,10 @@ pub struct ApiConfig {
     pub listen: String,
     /// How long a request may take, in milliseconds, before it is answered 503. Default `30000`.
     pub request_timeout_ms: u64,
+    /// A file with the secret that cursors are signed with, at least 32 bytes; the same for every
+    /// process that answers the same callers. Without it a secret is made at start, and a restart
+    /// ends every walk.
+    pub cursor_secret_file: Option<PathBuf>,
     /// Who may ask.
     pub auth: AuthConfig,
     /// What a request may cost.
@@ -43,6 +47,7 @@ impl Default for ApiConfig {
         ApiConfig {
             listen: "127.0.0.1:8080".into(),
             request_timeout_ms: 30_000,
+            cursor_secret_file: None,
             auth: AuthConfig::default(),
             limits: LimitsConfig::default(),
             cors: CorsConfig::default(),
@@ -169,6 +174,7 @@ impl ApiConfig {
         example.auth.jwks_file = Some(PathBuf::new());
         example.auth.jwks_url = Some(String::new());
         example.auth.sealing_key_file = Some(PathBuf::new());
+        example.cursor_secret_file = Some(PathBuf::new());
         example.cors.origins = vec![String::new()];
         example.tls.certificate_file = Some(PathBuf::new());
         example.tls.key_file = Some(PathBuf::new());

@@ -11,17 +11,25 @@
 //!
 //! Deliberately unknown here: ClickHouse, Kafka, how long the process lives.
 
+mod about;
 mod auth;
 mod body;
 mod config;
 mod contract;
+mod counts;
+mod docs;
 mod error;
 mod events;
+mod export;
+mod fields;
 mod layer;
 mod ops;
 mod parameter;
 mod refusal;
+mod related;
 mod route;
+mod secret;
+mod selection;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -37,7 +45,8 @@ use self::layer::Speech;
 use crate::access::{Role, Tenants};
 use crate::event::Micros;
 use crate::gateway::Recorder;
-use crate::query::EventReader;
+use crate::query::{CursorKey, EventReader};
+use crate::schema::Catalog;
 use crate::telemetry::Health;
 
 pub use auth::{AuthConfig, AuthError, Authenticator, ClaimsConfig, Credentials, Unknown};
@@ -46,6 +55,7 @@ pub use config::{ApiConfig, CorsConfig, LimitsConfig, TlsConfig};
 pub use contract::{CompatConfig, ContractConfig};
 pub use refusal::{At, Refusal};
 pub use route::{Route, Who};
+pub use secret::CursorSecretError;
 pub use tls::{Tls, TlsError, TlsListener};
 pub use write::Normalisers;
 
@@ -66,6 +76,10 @@ pub struct ApiState {
     pub registry: prometheus::Registry,
     /// The parts of the process that fail, beside the store.
     pub health: Health,
+    /// What is mapped.
+    pub catalog: Arc<Catalog>,
+    /// What cursors are signed with.
+    pub cursors: CursorKey,
     /// The clock that relative times are counted from; a function, so that a test can stop it.
     pub now: fn() -> Micros,
 }
@@ -74,6 +88,16 @@ pub struct ApiState {
 pub static ROUTES: &[Route] = &[
     Route::of(Role::Reader, Method::GET, "/v1/events", || get(events::list)),
     Route::of(Role::Reader, Method::GET, "/v1/events/{id}", || get(events::one)),
+    Route::of(Role::Reader, Method::GET, "/v1/events/{id}/related", || get(related::related)),
+    Route::of(Role::Reader, Method::GET, "/v1/events/count", || get(counts::count)),
+    Route::of(Role::Reader, Method::GET, "/v1/events/histogram", || get(counts::histogram)),
+    Route::of(Role::Reader, Method::GET, "/v1/events/facets", || get(counts::facets)),
+    Route::of(Role::Reader, Method::GET, "/v1/events/export", || get(export::export)),
+    Route::of(Role::Reader, Method::GET, "/v1/schemas", || get(about::schemas)),
+    Route::of(Role::Reader, Method::GET, "/v1/me", || get(about::me)),
+    Route::open(Method::GET, "/openapi.json", || get(docs::openapi)),
+    Route::open(Method::GET, "/docs", || get(docs::page)),
+    Route::open(Method::GET, "/docs/{file}", || get(docs::file)),
     Route::open(Method::GET, "/livez", || get(ops::livez)),
     Route::open(Method::GET, "/readyz", || get(ops::readyz)),
     Route::open(Method::GET, "/metrics", || get(ops::metrics)),
@@ -94,6 +118,7 @@ pub fn router(state: ApiState, config: &ApiConfig) -> Router {
 pub fn operations(state: ApiState, config: &ApiConfig) -> Router {
     let speech = Speech { contracts: Vec::new(), now: state.now };
     let open = ROUTES.iter().filter(|route| route.who == Who::Anybody);
+    let open = open.filter(|route| !docs::PATHS.contains(&route.path));
     let routes = route::router(open, &state, &config.limits).with_state(state);
     layer::around(routes, config.request_timeout(), speech)
 }

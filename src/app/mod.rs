@@ -104,6 +104,8 @@ impl Service {
             tenants: config.aliases().collect(),
             registry: metrics.registry.clone(),
             health: health.clone(),
+            catalog: Arc::new(loaded.catalog.clone()),
+            cursors: config.api.cursor_key()?,
             now,
         };
         if let Authenticator::None = state.authenticator {

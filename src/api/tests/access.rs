@@ -21,10 +21,34 @@ use crate::event::StoredEvent;
 const ROWS: &[(&str, &str, &str, u16)] = &[
     ("GET", "/v1/events", "/v1/events?from=-1d", 200),
     ("GET", "/v1/events/{id}", "/v1/events/00000000-0000-0000-0000-000000000007", 404),
+    (
+        "GET",
+        "/v1/events/{id}/related",
+        "/v1/events/00000000-0000-0000-0000-000000000007/related",
+        404,
+    ),
+    ("GET", "/v1/events/count", "/v1/events/count?action=only-acme-may-read-this", 200),
+    ("GET", "/v1/events/histogram", "/v1/events/histogram?action=only-acme-may-read-this", 200),
+    ("GET", "/v1/events/facets", "/v1/events/facets?field=action", 200),
+    ("GET", "/v1/events/export", "/v1/events/export?q=action:*", 200),
+    ("GET", "/v1/schemas", "/v1/schemas", 200),
+    ("GET", "/v1/me", "/v1/me", 200),
+    ("GET", "/openapi.json", "/openapi.json", 200),
+    ("GET", "/docs", "/docs", 200),
+    ("GET", "/docs/{file}", "/docs/start.js", 200),
     ("GET", "/livez", "/livez", 200),
     ("GET", "/readyz", "/readyz", 200),
     ("GET", "/metrics", "/metrics", 200),
 ];
+
+/// Routes that answer with numbers, by which acme's is told from another's.
+const COUNTING: &[&str] = &["/v1/events/count", "/v1/events/histogram"];
+
+/// Routes that answer nothing of any tenant, or of the caller's own alone.
+const OF_NO_TENANT: &[&str] = &["/v1/schemas", "/v1/me"];
+
+/// The route that answers what is around an event, and nothing where that stands alone.
+const AROUND: &str = "/v1/events/{id}/related";
 
 /// A word that stands in acme's events alone.
 const ACME: &str = "only-acme-may-read-this";
@@ -56,7 +80,11 @@ fn every_route_refuses_who_may_not_ask_it() {
         };
         let own = ask(of(least, "acme"), address);
         assert!(own.status.is_success(), "{name}: {} {}", own.status, own.body);
-        assert!(own.body.to_string().contains(ACME), "{name}: no event to be hidden");
+        let is_wordless = COUNTING.contains(&route.path)
+            || OF_NO_TENANT.contains(&route.path)
+            || route.path == AROUND;
+        let shows = own.body.to_string().contains(ACME);
+        assert!(shows || is_wordless, "{name}: no event to be hidden");
 
         let unknown = ask(None, address);
         assert_eq!(unknown.status, StatusCode::UNAUTHORIZED, "{name}");
@@ -72,12 +100,17 @@ fn every_route_refuses_who_may_not_ask_it() {
             answer.status.as_u16().to_string()
         });
         let sign = if address.contains('?') { '&' } else { '?' };
-        for address in [address.to_string(), format!("{address}{sign}tenant=acme")] {
+        let mut addresses = vec![address.to_string()];
+        if !OF_NO_TENANT.contains(&route.path) {
+            addresses.push(format!("{address}{sign}tenant=acme"));
+        }
+        for address in addresses {
             // An auditor has all tenants: a route for auditors has no stranger.
             if least < Role::Auditor {
                 let other = ask(of(least, "beta"), &address);
                 assert_eq!(other.status.as_u16(), *stranger, "{name}: {}", other.body);
                 assert!(!other.body.to_string().contains(ACME), "{name}: {}", other.body);
+                assert!(!COUNTING.contains(&route.path) || other.body != own.body, "{name}");
             }
         }
         for refused in [&unknown, &expired].into_iter().chain(&lower) {
@@ -116,6 +149,8 @@ fn nothing_secret_gets_into_the_log_or_an_answer() {
     let wrong = format!("th_{}_{}", good.prefix(), key(9).secret());
     let mut answers = String::new();
     tracing::subscriber::with_default(subscriber, || {
+        // Another test's thread, which has no subscriber, may have been at these lines before.
+        tracing::callsite::rebuild_interest_cache();
         let api = guarded(store);
         for credential in [&holding, &expired, &unsigned, &wrong, &good.reveal(), &revoked.reveal()]
         {

@@ -18,6 +18,8 @@ use crate::event::{
     Micros, Origin, Outcome, StoredActor, StoredChanges, StoredEvent, StoredPosition, StoredTarget,
     TimeSource, Verb,
 };
+use crate::query::CursorKey;
+use crate::query::memory::MemoryReader;
 use crate::telemetry::Health;
 
 /// An answer, read to its end.
@@ -38,6 +40,8 @@ pub fn state(events: Vec<StoredEvent>) -> ApiState {
         authenticator: crate::api::Authenticator::None,
         registry: prometheus::Registry::new(),
         health: Health::default(),
+        catalog: Arc::default(),
+        cursors: CursorKey::new([7; 32]),
         now: || NOW,
     }
 }
@@ -51,6 +55,8 @@ pub fn get(api: &Router, path: &str) -> Answered {
 }
 
 pub fn ask(api: &Router, method: &str, path: &str) -> Answered {
+    // What a browser escapes too.
+    let path = path.replace(' ', "%20").replace('<', "%3C").replace('>', "%3E");
     send(api, Request::builder().method(method).uri(path).body(Body::empty()).unwrap())
 }
 
@@ -141,4 +147,10 @@ pub fn event(number: u128, occurred_at: Micros) -> StoredEvent {
         repeats: 1,
         raw: Some(format!("{{\"n\":{number}}}")),
     }
+}
+
+/// An event of somebody.
+pub fn by(actor: &str, number: u128, occurred_at: Micros) -> StoredEvent {
+    let actor = StoredActor { id: actor.into(), ..StoredActor::default() };
+    StoredEvent { actor, ..event(number, occurred_at) }
 }

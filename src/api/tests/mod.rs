@@ -3,6 +3,9 @@
 mod access;
 pub mod fixture;
 pub mod log;
+mod document;
+mod onward;
+mod questions;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -45,8 +48,12 @@ fn a_wrong_parameter_is_named_with_what_it_allows() {
         ("action=", "action", "empty", "a value"),
         ("tenant=", "tenant", "empty", "a value"),
         ("tenant=a,,b", "tenant", "empty entry", "NAME or NAME,NAME"),
-        ("client_ip=host", "client_ip", "one IP address", "an IPv6 address"),
-        ("client_ip=10.0.0.0/8", "client_ip", "one IP address", "an IPv4 address"),
+        ("client_ip=host", "client_ip", "an IP address or a network", "2001:db8::/32"),
+        ("client_ip=10.0.0.0/33", "client_ip", "an IP address or a network", "203.0.113.7"),
+        ("origin=x", "origin", "one of user", "api"),
+        ("order=id", "order", "one of -occurred_at", "received_at"),
+        ("fields=id,actor.nam", "fields", "the nearest is actor.name", "attributes.NAME"),
+        ("q=actor.id:a%20actorid:b", "q", "column 12: there is no field", "actor.id"),
         (
             "cursor=zzz",
             "cursor",
