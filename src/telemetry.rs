@@ -97,6 +97,8 @@ pub struct Metrics {
     pub lane_bytes: IntGauge,
     /// Partitions assigned to this process.
     pub partitions: IntGauge,
+    /// Readings of the log that were not written down.
+    pub readings_lost: IntCounter,
     /// Seconds an API request took, by route, method and status.
     pub requests: HistogramVec,
 }
@@ -156,6 +158,9 @@ impl Metrics {
         let retries = "Inserts sent again after an unclear or refused one.";
         let insert_retries = IntCounter::new("trailhouse_insert_retries_total", retries)?;
         registry.register(Box::new(insert_retries.clone()))?;
+        let lost = "Readings of the log that the audit of reads may lack.";
+        let readings_lost = IntCounter::new("trailhouse_readings_lost_total", lost)?;
+        registry.register(Box::new(readings_lost.clone()))?;
         let options = HistogramOpts::new(
             "trailhouse_api_request_duration_seconds",
             "Seconds an API request took.",
@@ -190,6 +195,7 @@ impl Metrics {
             insert_retries,
             lane_bytes: gauge("trailhouse_lane_bytes", "Bytes of records held in lanes.")?,
             partitions: gauge("trailhouse_partitions_assigned", "Partitions assigned to us.")?,
+            readings_lost,
             requests,
             registry,
         })

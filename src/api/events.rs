@@ -21,9 +21,9 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::ApiState;
 use super::error::Problem;
 use super::parameter::Parameters;
+use super::{ApiState, Rows};
 use crate::access::Caller;
 use crate::event::{Micros, Outcome, StoredEvent, Verb};
 use crate::query::{Cursor, CursorError, Field, Filter, Query, Selection, Start, TextTest, Window};
@@ -77,7 +77,8 @@ pub(super) async fn list(
         [(header::LINK, format!("<{}?{next}>; rel=\"next\"", uri.path()))]
     });
     let window = AnsweredWindow { from: rfc3339(window.from), to: rfc3339(window.to) };
-    Ok((link, Json(Answer { events: page.events, next_cursor, window })))
+    let rows = Rows(page.events.len() as u64);
+    Ok((link, Extension(rows), Json(Answer { events: page.events, next_cursor, window })))
 }
 
 pub(super) async fn one(
@@ -85,7 +86,7 @@ pub(super) async fn one(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     uri: Uri,
-) -> Result<Json<StoredEvent>, Problem> {
+) -> Result<impl IntoResponse, Problem> {
     let parameters = Parameters::read(&uri, &[], &["tenant"])?;
     let tenants = caller.scope(&parameters.list("tenant")?);
     let Ok(id) = Uuid::parse_str(&id) else {
@@ -94,7 +95,7 @@ pub(super) async fn one(
     };
     let event = state.reader.get(&tenants, id).await?;
     let absent = || Problem::not_found(uri.path(), format!("there is no event {id} here"));
-    event.map(Json).ok_or_else(absent)
+    event.map(|event| (Extension(Rows(1)), Json(event))).ok_or_else(absent)
 }
 
 /// What is asked, and the moment its relative times are counted from.

@@ -11,6 +11,7 @@
 //!
 //! Deliberately unknown here: ClickHouse, Kafka, how long the process lives.
 
+mod audit;
 mod auth;
 mod body;
 mod config;
@@ -35,7 +36,8 @@ use crate::event::Micros;
 use crate::query::EventReader;
 use crate::telemetry::Health;
 
-pub use auth::{AuthConfig, AuthError, Authenticator, ClaimsConfig, Credentials, Unknown};
+pub use audit::{AuditConfig, ReadAudit, ReadBy, ReadEvent, Reading, Rows};
+pub use auth::{Aliases, AuthConfig, AuthError, Authenticator, ClaimsConfig, Credentials, Unknown};
 pub use body::BodyFault;
 pub use config::{ApiConfig, CorsConfig, LimitsConfig, TlsConfig};
 pub use route::{Route, Who};
@@ -48,6 +50,8 @@ pub struct ApiState {
     pub reader: Arc<dyn EventReader>,
     /// How callers are told.
     pub authenticator: Authenticator,
+    /// Where it is told who read the log.
+    pub audit: ReadAudit,
     /// Every metric of the process.
     pub registry: prometheus::Registry,
     /// The parts of the process that fail, beside the store.

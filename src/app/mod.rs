@@ -18,6 +18,7 @@ pub mod mappings;
 pub mod output;
 pub mod produce;
 pub mod quarantine;
+mod reading;
 pub mod replay;
 
 use std::net::SocketAddr;
@@ -32,7 +33,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::api::{self, ApiState, Authenticator, Tls};
+use crate::api::{self, ApiState, Authenticator, ReadAudit, Tls};
 use crate::config::Loaded;
 use crate::pipeline::{Done, Pipeline, Stop};
 use crate::source::kafka::KafkaSource;
@@ -64,6 +65,8 @@ pub struct Service {
     pub metrics: Metrics,
     ingest: Option<Ingest>,
     api: JoinHandle<std::io::Result<()>>,
+    /// Who writes down who reads.
+    readings: Option<JoinHandle<()>>,
     stop_api: oneshot::Sender<()>,
 }
 
@@ -94,14 +97,31 @@ impl Service {
         let (auth, limits) = (&config.api.auth, &config.api.limits);
         let cost = ReadCost { rows: limits.read_rows, bytes: limits.read_bytes };
         let reader = Arc::new(warehouse.clone().with_cost(cost));
+        let (audit, readings) = match config.api.audit.topic.as_str() {
+            "" => (ReadAudit::default(), None),
+            _ => {
+                let (audit, events) = ReadAudit::new(metrics.readings_lost.clone());
+                let (brokers, lost) = (&config.kafka.brokers, metrics.readings_lost.clone());
+                (audit, Some(reading::write(brokers, &config.api.audit, events, lost)?))
+            }
+        };
+        let authenticator = match role {
+            // It answers no questions.
+            Role::Ingest => Authenticator::None,
+            Role::All | Role::Api => {
+                let keys = reader.clone();
+                Authenticator::open(auth, limits, config.aliases(), keys, now).await?
+            }
+        };
         let state = ApiState {
-            authenticator: Authenticator::open(auth, limits, reader.clone(), now).await?,
             reader,
+            authenticator,
+            audit,
             registry: metrics.registry.clone(),
             health: health.clone(),
             now,
         };
-        if let Authenticator::None = state.authenticator {
+        if role != Role::Ingest && !auth.is_required() {
             tracing::info!("api.auth.mode is none: whoever reaches the API may do everything");
         }
         let router = match role {
@@ -133,7 +153,7 @@ impl Service {
         tables_are_fit(&warehouse, ingests, &health).await?;
         let ingest = ingests.then(|| start_ingest(loaded, &warehouse, &metrics, &health));
         tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, ?role, "serving");
-        Ok(Service { address, metrics, ingest, api, stop_api })
+        Ok(Service { address, metrics, ingest, api, readings, stop_api })
     }
 
     /// Wait until a part ends that should not have.
@@ -167,6 +187,10 @@ impl Service {
         const PATIENCE: Duration = Duration::from_secs(10);
         if let Ok(ended) = tokio::time::timeout(PATIENCE, self.api).await {
             ended.context("the API panicked")?.context("the API")?;
+        }
+        if let Some(readings) = self.readings {
+            // Kafka may be away; what it does not take is told in the log.
+            let _ = tokio::time::timeout(PATIENCE, readings).await;
         }
         Ok(done)
     }

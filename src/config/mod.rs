@@ -160,6 +160,14 @@ impl Config {
         wrong
     }
 
+    /// Other names of tenants, and the names that are stored.
+    pub fn aliases(&self) -> HashMap<String, String> {
+        let names = self.tenant.iter().flat_map(|tenant| {
+            tenant.aliases.iter().map(|alias| (alias.clone(), tenant.id.clone()))
+        });
+        names.collect()
+    }
+
     /// Every setting set, for the check of names and types and the documentation's test.
     fn example() -> Config {
         let mut config = Config::default();
@@ -176,10 +184,7 @@ impl Loaded {
     /// Compiles the normaliser of each topic.
     pub fn normalisers(&self) -> impl Fn(&str) -> Arc<Normaliser> + Send + use<> {
         let Loaded { config, catalog } = self.clone();
-        let aliases = config.tenant.iter().flat_map(|tenant| {
-            tenant.aliases.iter().map(|alias| (alias.clone(), tenant.id.clone()))
-        });
-        let aliases: Arc<HashMap<String, String>> = Arc::new(aliases.collect());
+        let aliases = Arc::new(config.aliases());
         move |topic| {
             let found = config.kafka.topics.iter().find(|known| known.name == topic);
             let rule = found.map(topic_rule).unwrap_or_default();

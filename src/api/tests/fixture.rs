@@ -31,6 +31,7 @@ pub fn state(events: Vec<StoredEvent>) -> ApiState {
     ApiState {
         reader: Arc::new(MemoryReader { events }),
         authenticator: crate::api::Authenticator::None,
+        audit: crate::api::ReadAudit::default(),
         registry: prometheus::Registry::new(),
         health: Health::default(),
         now: || NOW,
