@@ -101,6 +101,8 @@ pub struct Metrics {
     pub lane_bytes: IntGauge,
     /// Partitions assigned to this process.
     pub partitions: IntGauge,
+    /// Readings of the log that were not written down.
+    pub readings_lost: IntCounter,
     /// Seconds an API request took, by route, method and status.
     pub requests: HistogramVec,
 }
@@ -174,6 +176,10 @@ impl Metrics {
             "trailhouse_dead_letter_retries_total",
             "Times a batch's copies to the dead-letter topic were sent again.",
         )?;
+        let readings_lost = count(
+            "trailhouse_readings_lost_total",
+            "Readings of the log that the audit of reads may lack.",
+        )?;
         let options = HistogramOpts::new(
             "trailhouse_api_request_duration_seconds",
             "Seconds an API request took.",
@@ -210,6 +216,7 @@ impl Metrics {
             insert_retries,
             lane_bytes: gauge("trailhouse_lane_bytes", "Bytes of records held in lanes.")?,
             partitions: gauge("trailhouse_partitions_assigned", "Partitions assigned to us.")?,
+            readings_lost,
             requests,
             registry,
         })

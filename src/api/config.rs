@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::audit::AuditConfig;
 use super::auth::AuthConfig;
 use super::contract::CompatConfig;
 
@@ -32,6 +33,8 @@ pub struct ApiConfig {
     pub cursor_secret_file: Option<PathBuf>,
     /// Who may ask.
     pub auth: AuthConfig,
+    /// What is written of those who read.
+    pub audit: AuditConfig,
     /// What a request may cost.
     pub limits: LimitsConfig,
     /// Which pages may ask from a browser.
@@ -49,6 +52,7 @@ impl Default for ApiConfig {
             request_timeout_ms: 30_000,
             cursor_secret_file: None,
             auth: AuthConfig::default(),
+            audit: AuditConfig::default(),
             limits: LimitsConfig::default(),
             cors: CorsConfig::default(),
             tls: TlsConfig::default(),
@@ -153,6 +157,9 @@ impl ApiConfig {
             (None, Some(_)) => say("tls.certificate_file", "is missing beside key_file".to_owned()),
             _ => {}
         }
+        if !self.audit.topic.is_empty() && self.audit.tenant.is_empty() {
+            say("audit.tenant", "is empty; say whose log the readings are".to_owned());
+        }
         wrong.extend(
             self.auth
                 .check()
@@ -203,6 +210,7 @@ mod tests {
         config.cors.origins =
             vec!["https://a.example:1".into(), "*".into(), "https://a.example/".into()];
         config.tls.key_file = Some("k".into());
+        config.audit = AuditConfig { topic: "audit.trailhouse".into(), tenant: String::new() };
         config.auth.mode = "open".into();
         config.compat.pace.prefix = "pace/".into();
         let fields: Vec<String> = config.check().into_iter().map(|(field, _)| field).collect();
@@ -216,6 +224,7 @@ mod tests {
                 "cors.origins.1",
                 "cors.origins.2",
                 "tls.certificate_file",
+                "audit.tenant",
                 "auth.mode",
                 "compat.pace.prefix"
             ]

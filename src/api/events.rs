@@ -19,11 +19,11 @@ use axum::{Extension, Json};
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::ApiState;
 use super::error::Problem;
 use super::fields::{Fields, Shown};
 use super::parameter::Parameters;
 use super::selection::{self, Span};
+use super::{ApiState, Rows};
 use crate::access::Caller;
 use crate::event::{Micros, StoredEvent};
 use crate::query::{Cursor, CursorError, Direction, Order, Query, Start, TimeField};
@@ -63,7 +63,8 @@ pub(super) async fn list(
         tracing::error!(%error, "an event cannot be shown");
         Problem::internal()
     })?;
-    Ok((link, Json(Answer { events, next_cursor, window: window.into() })))
+    let rows = Rows(events.len() as u64);
+    Ok((link, Extension(rows), Json(Answer { events, next_cursor, window: window.into() })))
 }
 
 pub(super) async fn one(
@@ -71,9 +72,10 @@ pub(super) async fn one(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     uri: Uri,
-) -> Result<Json<StoredEvent>, Problem> {
+) -> Result<impl IntoResponse, Problem> {
     let parameters = Parameters::read(&uri, &[], &["tenant"])?;
-    found(&state, &caller, &parameters, &id, &uri).await.map(Json)
+    let event = found(&state, &caller, &parameters, &id, &uri).await?;
+    Ok((Extension(Rows(1)), Json(event)))
 }
 
 /// The event of an id, as far as the caller may see it.

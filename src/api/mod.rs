@@ -12,6 +12,7 @@
 //! Deliberately unknown here: ClickHouse, Kafka, how long the process lives.
 
 mod about;
+mod audit;
 mod auth;
 mod body;
 mod config;
@@ -49,6 +50,7 @@ use crate::query::{CursorKey, EventReader};
 use crate::schema::Catalog;
 use crate::telemetry::Health;
 
+pub use audit::{AuditConfig, ReadAudit, ReadBy, ReadEvent, Reading, Rows};
 pub use auth::{AuthConfig, AuthError, Authenticator, ClaimsConfig, Credentials, Unknown};
 pub use body::BodyFault;
 pub use config::{ApiConfig, CorsConfig, LimitsConfig, TlsConfig};
@@ -72,6 +74,8 @@ pub struct ApiState {
     pub tenants: Tenants,
     /// How callers are told.
     pub authenticator: Authenticator,
+    /// Where it is told who read the log.
+    pub audit: ReadAudit,
     /// Every metric of the process.
     pub registry: prometheus::Registry,
     /// The parts of the process that fail, beside the store.

@@ -19,6 +19,7 @@ pub mod mappings;
 pub mod output;
 pub mod produce;
 pub mod quarantine;
+mod reading;
 pub mod replay;
 
 use std::net::SocketAddr;
@@ -33,7 +34,8 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::api::{self, ApiState, Authenticator, Tls};
+use crate::access::Tenants;
+use crate::api::{self, ApiState, Authenticator, ReadAudit, Tls};
 use crate::config::Loaded;
 use crate::gateway::{DeadLetters, Gateway};
 use crate::pipeline::{Done, Pipeline, Stop};
@@ -66,6 +68,8 @@ pub struct Service {
     pub metrics: Metrics,
     ingest: Option<Ingest>,
     api: JoinHandle<std::io::Result<()>>,
+    /// Who writes down who reads.
+    readings: Option<JoinHandle<()>>,
     stop_api: oneshot::Sender<()>,
 }
 
@@ -96,19 +100,37 @@ impl Service {
         let (auth, limits) = (&config.api.auth, &config.api.limits);
         let cost = ReadCost { rows: limits.read_rows, bytes: limits.read_bytes };
         let reader = Arc::new(warehouse.clone().with_cost(cost));
+        let (audit, readings) = match config.api.audit.topic.as_str() {
+            "" => (ReadAudit::default(), None),
+            _ => {
+                let (audit, events) = ReadAudit::new(metrics.readings_lost.clone());
+                let (brokers, lost) = (&config.kafka.brokers, metrics.readings_lost.clone());
+                (audit, Some(reading::write(brokers, &config.api.audit, events, lost)?))
+            }
+        };
+        let tenants: Tenants = config.aliases().collect();
+        let authenticator = match role {
+            // It answers no questions.
+            Role::Ingest => Authenticator::None,
+            Role::All | Role::Api => {
+                let keys = reader.clone();
+                Authenticator::open(auth, limits, tenants.clone(), keys, now).await?
+            }
+        };
         let state = ApiState {
-            authenticator: Authenticator::open(auth, limits, reader.clone(), now).await?,
             reader,
+            authenticator,
+            audit,
             recorder: Arc::new(Gateway::new(&config.kafka.brokers, &config.kafka.properties)?),
             normalisers: Arc::new(loaded.normalisers()),
-            tenants: config.aliases().collect(),
+            tenants,
             registry: metrics.registry.clone(),
             health: health.clone(),
             catalog: Arc::new(loaded.catalog.clone()),
             cursors: config.api.cursor_key()?,
             now,
         };
-        if let Authenticator::None = state.authenticator {
+        if role != Role::Ingest && !auth.is_required() {
             tracing::info!("api.auth.mode is none: whoever reaches the API may do everything");
         }
         let router = match role {
@@ -143,7 +165,7 @@ impl Service {
             false => None,
         };
         tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, ?role, "serving");
-        Ok(Service { address, metrics, ingest, api, stop_api })
+        Ok(Service { address, metrics, ingest, api, readings, stop_api })
     }
 
     /// Wait until a part ends that should not have.
@@ -177,6 +199,10 @@ impl Service {
         const PATIENCE: Duration = Duration::from_secs(10);
         if let Ok(ended) = tokio::time::timeout(PATIENCE, self.api).await {
             ended.context("the API panicked")?.context("the API")?;
+        }
+        if let Some(readings) = self.readings {
+            // Kafka may be away; what it does not take is told in the log.
+            let _ = tokio::time::timeout(PATIENCE, readings).await;
         }
         Ok(done)
     }

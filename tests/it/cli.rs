@@ -33,6 +33,7 @@ fn every_subcommand_has_help_with_an_example() {
         "migrate",
         "mappings",
         "quarantine",
+        "key",
         "check",
         "verify",
         "receipt",
@@ -76,7 +77,7 @@ fn misuse_ends_with_2_and_success_with_0() {
     assert_eq!(trailhouse(&["produce"]).status.code(), Some(2));
     let output = trailhouse(&["mappings", "test"]);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
-    assert!(text(&output.stdout).contains("9 mappings"), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("10 mappings"), "{}", text(&output.stdout));
 }
 
 #[test]

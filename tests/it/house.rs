@@ -59,6 +59,8 @@ const CRATES: &[(&str, &[&str])] = &[
     ("arrow_schema", &["warehouse"]),
     ("axum", &["api", "app"]),
     ("tower_http", &["api"]),
+    ("jsonwebtoken", &["api"]),
+    ("tokio_rustls", &["api"]),
 ];
 
 /// Where a C library is called.

@@ -8,6 +8,7 @@
 //! Deliberately unknown here: private items.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod access;
 mod audit;
 mod cli;
 mod counting;

@@ -11,6 +11,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use axum::http::Uri;
 use serde::{Deserialize, Serialize};
 
 use crate::access::Role;
@@ -161,8 +162,12 @@ impl AuthConfig {
 
 /// Whether nobody on the way can alter the answer.
 fn is_safe(url: &str) -> bool {
-    let host = url.strip_prefix("http://").map(|rest| rest.split(['/', ':']).next());
-    url.starts_with("https://") || matches!(host, Some(Some("127.0.0.1" | "localhost")))
+    let Ok(uri) = url.parse::<Uri>() else { return false };
+    match (uri.scheme_str(), uri.host()) {
+        (Some("https"), Some(_)) => true,
+        (Some("http"), Some(host)) => ["127.0.0.1", "localhost", "[::1]"].contains(&host),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -205,7 +210,11 @@ mod tests {
             ("https://id.example/k", true),
             ("http://127.0.0.1:9/k", true),
             ("http://localhost/k", true),
+            ("http://[::1]:9/k", true),
             ("http://localhost.evil.example/k", false),
+            ("http://localhost:80@evil.example/k", false),
+            ("http://127.0.0.1@evil.example/k", false),
+            ("https://", false),
             ("http://id.example/k", false),
             ("ftp://127.0.0.1/k", false),
             ("", false),

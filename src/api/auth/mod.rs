@@ -30,7 +30,7 @@ use self::jwt::Jwt;
 use self::key::Keys;
 use self::limit::Limiter;
 use super::config::LimitsConfig;
-use crate::access::{ApiKey, Caller, KeyReader, SealError, SealingKey};
+use crate::access::{ApiKey, Caller, KeyReader, SealError, SealingKey, Tenants};
 use crate::event::Micros;
 
 pub use config::{AuthConfig, ClaimsConfig};
@@ -47,6 +47,7 @@ pub enum Authenticator {
 
 /// What credentials are held against.
 pub struct Credentials {
+    tenants: Tenants,
     jwt: Option<Jwt>,
     keys: Keys,
     limiter: Limiter,
@@ -58,6 +59,7 @@ impl Authenticator {
     pub async fn open(
         config: &AuthConfig,
         limits: &LimitsConfig,
+        tenants: Tenants,
         keys: Arc<dyn KeyReader>,
         now: fn() -> Micros,
     ) -> Result<Authenticator, AuthError> {
@@ -81,14 +83,13 @@ impl Authenticator {
         let sealing = config.sealing_key_file.as_deref().map(SealingKey::read).transpose()?;
         let keys = Keys::of(keys, sealing, Duration::from_secs(config.key_cache_s));
         let limiter = Limiter::new(limits.requests_per_second, limits.burst_requests);
-        Ok(Authenticator::Token(Arc::new(Credentials { jwt, keys, limiter, now })))
+        Ok(Authenticator::Token(Arc::new(Credentials { tenants, jwt, keys, limiter, now })))
     }
 
-    /// The caller of a request, whose address stands in the head as it came. The body is for
-    /// schemes that sign it.
+    /// The caller of a request. The body is for schemes that sign it.
     pub async fn caller(&self, head: &Parts, body: &[u8]) -> Result<Caller, Unknown> {
         let Authenticator::Token(credentials) = self else { return Ok(Caller::anyone()) };
-        let caller = credentials.caller(head, body).await?;
+        let caller = credentials.stored(credentials.caller(head, body).await?);
         credentials.limiter.count(&caller.id, Instant::now()).map_err(|wait| {
             let retry_after_s = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             Unknown::TooOften { id: caller.id.clone(), retry_after_s }
@@ -98,6 +99,16 @@ impl Authenticator {
 }
 
 impl Credentials {
+    /// A caller whose tenants have the names that are stored.
+    fn stored(&self, caller: Caller) -> Caller {
+        let stored = |name: String| self.tenants.resolve(&name).to_owned();
+        Caller {
+            tenants: caller.tenants.into_iter().map(stored).collect(),
+            default_tenant: caller.default_tenant.map(stored),
+            ..caller
+        }
+    }
+
     async fn caller(&self, head: &Parts, body: &[u8]) -> Result<Caller, Unknown> {
         let mut given = head.headers.get_all(AUTHORIZATION).iter();
         let (Some(given), None) = (given.next(), given.next()) else {

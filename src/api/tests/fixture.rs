@@ -38,6 +38,7 @@ pub fn state(events: Vec<StoredEvent>) -> ApiState {
         normalisers: normalisers(),
         tenants: Tenants::default(),
         authenticator: crate::api::Authenticator::None,
+        audit: crate::api::ReadAudit::default(),
         registry: prometheus::Registry::new(),
         health: Health::default(),
         catalog: Arc::default(),

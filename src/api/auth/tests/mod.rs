@@ -1,21 +1,18 @@
 //! Credentials that hold, and every way in which one does not.
 
 pub mod fixture;
+mod jwks;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
-use axum::Json;
-use axum::routing::get;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use self::fixture::{NOW, Pairs, SECRET, Store, but, claims, head, hs256, key, mac, record, text};
-use super::jwks::{Jwks, NoKey, Source};
 use super::*;
-use crate::access::{ApiKey, KeyRecord, Proof, Role};
+use crate::access::{ApiKey, KeyRecord, Proof, Role, Tenants};
 
 /// An authenticator over some keys, and the folder its files are in.
 async fn authenticator(
@@ -38,7 +35,8 @@ async fn authenticator(
     };
     alter(&mut config);
     let (limits, store) = (LimitsConfig::default(), Arc::new(store));
-    let opened = Authenticator::open(&config, &limits, store.clone(), || NOW).await;
+    let aliases = [("Acme Inc".to_owned(), "acme".to_owned())].into_iter().collect();
+    let opened = Authenticator::open(&config, &limits, aliases, store.clone(), || NOW).await;
     (opened.unwrap(), dir, store)
 }
 
@@ -66,6 +64,12 @@ async fn a_token_of_each_algorithm_holds() {
             assert_eq!(caller.tenants, ["acme".to_owned()].into());
         }
     }
+    let mut alias = but("tenants", json!(["Acme Inc", "beta"]));
+    alias["tenant"] = json!("Acme Inc");
+    let token = pairs.token(json!({"alg": "ES256", "kid": "es"}), &alias, "ES256");
+    let caller = bearer(&authenticator, &token).await.unwrap();
+    assert_eq!(caller.tenants, ["acme", "beta"].map(str::to_owned).into(), "by the stored name");
+    assert_eq!(caller.default_tenant.as_deref(), Some("acme"));
     let several = but("aud", json!(["other", "trailhouse"]));
     let token = pairs.token(json!({"alg": "ES256", "kid": "es"}), &several, "ES256");
     assert!(bearer(&authenticator, &token).await.is_ok());
@@ -140,72 +144,6 @@ async fn a_token_whose_signature_is_not_its_key_s_is_refused() {
         assert!(!told.contains(&text(SECRET)), "{what}: {told}");
     }
     assert!(bearer(&authenticator, &good).await.is_ok(), "the tokens altered were good ones");
-}
-
-#[tokio::test]
-async fn a_provider_is_asked_again_for_an_unknown_key_and_not_too_often() {
-    static ASKED: AtomicU32 = AtomicU32::new(0);
-    // The first answer has no key that is asked for, the third is none, the others have it.
-    let pairs = Arc::new(Pairs::new());
-    let shared = Arc::clone(&pairs);
-    let answer = move || async move {
-        match ASKED.fetch_add(1, Ordering::SeqCst) {
-            0 => Json(json!({"keys": [shared.rsa_jwk("old")]})),
-            2 => Json(json!({"keys": "broken"})),
-            _ => Json(
-                json!({"keys": [shared.rsa_jwk("new"), {"kty": "oct", "kid": "hs", "k": text(SECRET)}]}),
-            ),
-        }
-    };
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/keys", listener.local_addr().unwrap());
-    tokio::spawn(
-        axum::serve(listener, axum::Router::new().route("/keys", get(answer))).into_future(),
-    );
-
-    let rs = jsonwebtoken::Algorithm::RS256;
-    let (always, seldom) = (Duration::ZERO, Duration::from_secs(3600));
-    let jwks = Jwks::open(Source::url(&url).unwrap(), always, seldom).await.unwrap();
-    assert!(jwks.find(Some("old"), rs).await.is_ok());
-    assert_eq!(ASKED.load(Ordering::SeqCst), 1, "a key that is there is asked for once");
-    assert!(jwks.find(Some("new"), rs).await.is_ok());
-    assert_eq!(ASKED.load(Ordering::SeqCst), 2);
-    assert_eq!(jwks.find(Some("none"), rs).await.err(), Some(NoKey::Unknown));
-    assert_eq!(ASKED.load(Ordering::SeqCst), 3);
-    assert!(jwks.find(Some("new"), rs).await.is_ok(), "an answer that is none leaves the keys");
-    let hs = jwks.find(Some("hs"), jsonwebtoken::Algorithm::HS256).await;
-    assert_eq!(hs.err(), Some(NoKey::Unknown), "a secret that was published is none");
-
-    let jwks = Jwks::open(Source::url(&url).unwrap(), seldom, seldom).await.unwrap();
-    let before = ASKED.load(Ordering::SeqCst);
-    for _ in 0..10 {
-        assert_eq!(jwks.find(Some("none"), rs).await.err(), Some(NoKey::Unknown));
-    }
-    assert_eq!(ASKED.load(Ordering::SeqCst), before, "asked a moment ago");
-}
-
-#[tokio::test]
-async fn a_provider_that_never_answered_is_no_refusal() {
-    let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let source = Source::url(&format!("http://{nowhere}/keys")).unwrap();
-    let (always, seldom) = (Duration::ZERO, Duration::from_secs(3600));
-    let jwks = Jwks::open(source, always, seldom).await.unwrap();
-    let found = jwks.find(Some("a"), jsonwebtoken::Algorithm::RS256).await.err();
-    assert!(matches!(found, Some(NoKey::Unavailable(_))), "{found:?}");
-}
-
-#[tokio::test]
-async fn a_file_without_keys_is_named_and_not_quoted() {
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("jwks.json");
-    let weak = json!({"keys": [{"kty": "oct", "k": text(b"hunter2")}]});
-    let broken = json!({"keys": [{"kty": "oct", "k": ["hunter2hunter2hunter2"]}]});
-    for text in [weak.to_string(), broken.to_string(), "hunter2".to_owned(), String::new()] {
-        std::fs::write(&file, &text).unwrap();
-        let opened = Jwks::open(Source::File(file.clone()), Duration::ZERO, Duration::ZERO).await;
-        let error = opened.err().unwrap();
-        assert!(error.contains("jwks.json") && !error.contains("hunter2"), "{error}");
-    }
 }
 
 #[tokio::test]
@@ -320,7 +258,8 @@ async fn a_caller_who_asks_too_often_is_told_to_wait_and_others_are_not() {
     let config = AuthConfig { mode: "token".into(), ..AuthConfig::default() };
     let limits =
         LimitsConfig { requests_per_second: 1, burst_requests: 2, ..LimitsConfig::default() };
-    let authenticator = Authenticator::open(&config, &limits, store, || NOW).await.unwrap();
+    let authenticator =
+        Authenticator::open(&config, &limits, Tenants::default(), store, || NOW).await.unwrap();
     let mut refused = None;
     for _ in 0..10_000 {
         refused = bearer(&authenticator, &ann.reveal()).await.err();

@@ -1,0 +1,220 @@
+//! Every reading of the log is an event of the log: who asked, what, and how much was answered.
+//!
+//! In: a request whose caller is known, and its response. Out: a [`ReadEvent`] for whoever writes
+//! them down; `app` puts them on a topic of their own.
+//!
+//! # Invariants
+//! - An answer waits for nothing here: events go into a bounded queue. One that finds it full is
+//!   counted as lost, never a reason not to answer.
+//! - A credential is in no event; the question is, and so whom it was about.
+//!
+//! Deliberately unknown here: Kafka, what a question means.
+
+use axum::extract::MatchedPath;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Uri, header};
+use axum::response::Response;
+use chrono::{DateTime, SecondsFormat, Utc};
+use prometheus::IntCounter;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+
+use crate::access::Caller;
+use crate::event::Micros;
+
+/// Events that wait to be written down, at most.
+const MOST_WAITING: usize = 10_000;
+
+/// The parameter that is a credential.
+const TICKET: &str = "ticket";
+
+/// The `[api.audit]` table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuditConfig {
+    /// The topic that readings are written to; empty for none. Default empty.
+    pub topic: String,
+    /// Whose log they are: the tenant of those who run this. Default `trailhouse`.
+    pub tenant: String,
+}
+
+impl Default for AuditConfig {
+    fn default() -> AuditConfig {
+        AuditConfig { topic: String::new(), tenant: "trailhouse".into() }
+    }
+}
+
+/// How many events an answer holds. A handler that reads the log says it by an extension of its
+/// response; one that streams, and does not know yet, leaves it out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rows(pub u64);
+
+/// One reading. Its place in Kafka is its id.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReadEvent {
+    /// When it was asked, RFC 3339.
+    pub at: String,
+    /// Method and route, such as `GET /v1/events/{id}`.
+    pub action: String,
+    /// Who asked.
+    pub caller: ReadBy,
+    /// The address that was asked, with every parameter.
+    pub request: String,
+    /// `success` or `failure`.
+    pub outcome: &'static str,
+    /// The answer's status.
+    pub status: u16,
+    /// Events in the answer; absent where it was not known when it began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<u64>,
+    /// `x-request-id`; empty for none.
+    pub request_id: String,
+    /// `user-agent`; empty for none.
+    pub user_agent: String,
+}
+
+/// Who asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReadBy {
+    /// Stable identifier.
+    pub id: String,
+    /// Name for people; empty when unknown.
+    pub name: String,
+    /// Mail address; empty when unknown.
+    pub email: String,
+    /// What they may do.
+    pub role: &'static str,
+    /// Their tenants.
+    pub tenants: Vec<String>,
+}
+
+/// Where readings are told. Cheap to clone; without a queue nothing is.
+#[derive(Clone, Default)]
+pub struct ReadAudit {
+    queue: Option<(mpsc::Sender<ReadEvent>, IntCounter)>,
+}
+
+impl ReadAudit {
+    /// Tell readings to whoever takes them from the other end; what finds it full is counted.
+    pub fn new(lost: IntCounter) -> (ReadAudit, mpsc::Receiver<ReadEvent>) {
+        let (queue, events) = mpsc::channel(MOST_WAITING);
+        (ReadAudit { queue: Some((queue, lost)) }, events)
+    }
+
+    /// A reading that begins.
+    pub fn asked(&self, head: &Parts, caller: &Caller, at: Micros) -> Option<Reading> {
+        let (queue, lost) = self.queue.clone()?;
+        let text = |name| text(&head.headers, name);
+        let path =
+            head.extensions.get::<MatchedPath>().map_or(head.uri.path(), MatchedPath::as_str);
+        let at = DateTime::<Utc>::from_timestamp_micros(at).unwrap_or_default();
+        let event = ReadEvent {
+            at: at.to_rfc3339_opts(SecondsFormat::Micros, true),
+            action: format!("{} {path}", head.method),
+            caller: ReadBy {
+                id: caller.id.clone(),
+                name: caller.name.clone(),
+                email: caller.email.clone(),
+                role: caller.role.as_str(),
+                tenants: caller.tenants.iter().cloned().collect(),
+            },
+            request: without_ticket(&head.uri),
+            outcome: "failure",
+            status: 0,
+            rows: None,
+            request_id: text("x-request-id"),
+            user_agent: text(header::USER_AGENT.as_str()),
+        };
+        Some(Reading { event, queue, lost })
+    }
+}
+
+/// A reading that has begun.
+pub struct Reading {
+    event: ReadEvent,
+    queue: mpsc::Sender<ReadEvent>,
+    lost: IntCounter,
+}
+
+impl Reading {
+    /// Tell it, with what was answered.
+    pub fn answered(mut self, response: &Response) {
+        let status = response.status();
+        let is_failure = status.is_client_error() || status.is_server_error();
+        self.event.outcome = if is_failure { "failure" } else { "success" };
+        self.event.status = status.as_u16();
+        self.event.rows = response.extensions().get::<Rows>().map(|rows| rows.0);
+        if self.queue.try_send(self.event).is_err() {
+            self.lost.inc();
+        }
+    }
+}
+
+/// The address, without the ticket that a browser's event stream brings in place of a token.
+fn without_ticket(uri: &Uri) -> String {
+    let is_ticket = |pair: &&str| pair.split('=').next() == Some(TICKET);
+    match uri.query() {
+        None => uri.path().to_owned(),
+        Some(query) => {
+            let kept: Vec<&str> = query.split('&').filter(|pair| !is_ticket(pair)).collect();
+            format!("{}?{}", uri.path(), kept.join("&"))
+        }
+    }
+}
+
+fn text(headers: &HeaderMap, name: &str) -> String {
+    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+    use axum::http::{Request, StatusCode};
+
+    use super::*;
+
+    fn head() -> Parts {
+        let request = Request::builder()
+            .uri("/v1/events?tenant=acme&ticket=hunter2&limit=1&ticket")
+            .header("authorization", "Bearer hunter2")
+            .header("user-agent", "curl/8")
+            .header("x-request-id", "r-1");
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn a_reading_says_who_what_and_how_much_and_no_credential() {
+        let (audit, mut readings) = ReadAudit::new(IntCounter::new("lost", "lost").unwrap());
+        let reading = audit.asked(&head(), &Caller::anyone(), 1_769_860_800_000_000).unwrap();
+        let mut response = Response::new(Body::empty());
+        response.extensions_mut().insert(Rows(3));
+        reading.answered(&response);
+        let told = readings.try_recv().unwrap();
+        assert_eq!(told.at, "2026-01-31T12:00:00.000000Z");
+        assert_eq!(told.request, "/v1/events?tenant=acme&limit=1");
+        assert_eq!((told.caller.id.as_str(), told.caller.role), ("anonymous", "admin"));
+        assert_eq!((told.outcome, told.status, told.rows), ("success", 200, Some(3)));
+        assert!(!serde_json::to_string(&told).unwrap().contains("hunter2"));
+
+        let refused = audit.asked(&head(), &Caller::anyone(), 0).unwrap();
+        *response.status_mut() = StatusCode::FORBIDDEN;
+        refused.answered(&response);
+        assert_eq!(readings.try_recv().unwrap().outcome, "failure");
+    }
+
+    #[test]
+    fn a_reading_that_finds_no_room_is_counted_and_holds_up_nobody() {
+        let lost = IntCounter::new("lost", "lost").unwrap();
+        let (audit, readings) = ReadAudit::new(lost.clone());
+        for _ in 0..MOST_WAITING + 5 {
+            let reading = audit.asked(&head(), &Caller::anyone(), 0).unwrap();
+            reading.answered(&Response::new(Body::empty()));
+        }
+        assert_eq!((readings.len(), lost.get()), (MOST_WAITING, 5));
+    }
+
+    #[test]
+    fn nothing_is_told_where_nobody_listens() {
+        assert!(ReadAudit::default().asked(&head(), &Caller::anyone(), 0).is_none());
+    }
+}
