@@ -1,5 +1,6 @@
 //! What the API's tests ask with: a router over the naive reader, an event, an answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -19,7 +20,6 @@ use crate::event::{
     TimeSource, Verb,
 };
 use crate::query::CursorKey;
-use crate::query::memory::MemoryReader;
 use crate::telemetry::Health;
 
 /// An answer, read to its end.

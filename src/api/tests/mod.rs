@@ -1,9 +1,9 @@
 //! The API as its callers see it, over the naive reader, with the clock stopped.
 
 mod access;
+mod document;
 pub mod fixture;
 pub mod log;
-mod document;
 mod onward;
 mod questions;
 

@@ -83,6 +83,8 @@ fn tested(test: &TextTest) -> Option<String> {
         TextTest::Is(text) => value::written(text),
         TextTest::Contains(part) => format!("~{}", value::written(part)),
         TextTest::Like(pattern) => starred(pattern)?,
+        // The language minds case.
+        TextTest::Alike(_) => return None,
         TextTest::Exists => "*".into(),
         TextTest::Compares(comparison, text) => {
             format!("{}{}", sign(*comparison), value::written(text))

@@ -30,7 +30,9 @@ use super::walk::{FARTHEST, Walk};
 use super::{Asked, Contract};
 use crate::access::{Caller, Tenants};
 use crate::api::refusal::{At, Refusal};
-use crate::query::{Cursor, Filter, Query, Selection, Start, TargetField, Window};
+use crate::query::{
+    Cursor, CursorError, CursorKey, Filter, Query, Selection, Start, TargetField, Window,
+};
 
 /// The schema whose rows go out as they were written.
 const SCHEMA: &str = "cockpit";
@@ -104,7 +106,7 @@ async fn answer(
     let mut query = Query { raw: true, ..Query::new(selection, asked.page_size) };
     let page = match &asked.token {
         Some(token) => {
-            let cursor = token_of(token, asked, &query)?;
+            let cursor = token_of(token, asked, &query, &reading.api.cursors)?;
             query.selection.window = cursor.window;
             query.start = Start::After(cursor.after);
             reading.api.reader.page(&query).await?
@@ -122,7 +124,9 @@ async fn answer(
     // A walk is in the window of its first page, and so is what it is counted among.
     let total_count = reading.api.reader.count(&query.selection).await?;
     let window = query.selection.window;
-    let token = |after| Cursor { after, window, asked_at: now }.encode(query.digest());
+    let token = |after| {
+        Cursor { after, window, asked_at: now }.encode(query.digest(), &reading.api.cursors)
+    };
     let is_behind = asked.token.is_some() || asked.page_number > 1;
     Ok(Answer {
         items: page.events.iter().map(answer::item).collect(),
@@ -156,9 +160,18 @@ fn visible(caller: &Caller) -> Filter {
 }
 
 /// A token that was given out for this question, and its window.
-fn token_of(token: &str, asked: &Question, query: &Query) -> Result<Cursor, Refusal> {
+fn token_of(
+    token: &str,
+    asked: &Question,
+    query: &Query,
+    key: &CursorKey,
+) -> Result<Cursor, Refusal> {
     let wrong = |why: String| Refusal::parameter("continuationToken", why);
-    let cursor = Cursor::decode(token, query.digest()).map_err(|error| wrong(error.to_string()))?;
+    let decoded = Cursor::decode(token, key).map_err(|error| wrong(error.to_string()))?;
+    let (cursor, question) = decoded;
+    if question != query.digest() {
+        return Err(wrong(CursorError::OtherQuestion.to_string()));
+    }
     let Window { from, to } = cursor.window;
     let moved = asked.start.is_some_and(|start| start != from)
         || asked.end.is_some_and(|end| end.saturating_add(1) != to);
