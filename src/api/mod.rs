@@ -21,6 +21,7 @@ mod layer;
 mod ops;
 mod parameter;
 mod route;
+mod serve;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -41,6 +42,7 @@ pub use auth::{Aliases, AuthConfig, AuthError, Authenticator, ClaimsConfig, Cred
 pub use body::BodyFault;
 pub use config::{ApiConfig, CorsConfig, LimitsConfig, TlsConfig};
 pub use route::{Route, Who};
+pub use serve::serve;
 pub use tls::{Tls, TlsError, TlsListener};
 
 /// What the routes answer from.
