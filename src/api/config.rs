@@ -70,6 +70,9 @@ pub struct LimitsConfig {
     pub requests_per_second: u32,
     /// Requests of one caller at once. Default `200`.
     pub burst_requests: u32,
+    /// How long the head of a request may take to come, in milliseconds, before the connection is
+    /// closed; one that waits for its next request waits no longer either. Default `60000`.
+    pub header_timeout_ms: u64,
     /// Bytes of a body at most; a longer one is answered 413. Default `2097152`.
     pub body_bytes: u64,
     /// How long a body may take to come, in milliseconds, before it is answered 408. Default
@@ -86,6 +89,7 @@ impl Default for LimitsConfig {
         LimitsConfig {
             requests_per_second: 50,
             burst_requests: 200,
+            header_timeout_ms: 60_000,
             body_bytes: 2_097_152,
             body_timeout_ms: 10_000,
             read_rows: 1_000_000_000,
@@ -138,11 +142,13 @@ impl ApiConfig {
             say("request_timeout_ms", "is 0, which answers nothing; give at least 1".to_owned());
         }
         let limits = &self.limits;
-        for (field, value) in
-            [("body_bytes", limits.body_bytes), ("body_timeout_ms", limits.body_timeout_ms)]
-        {
+        for (field, value) in [
+            ("header_timeout_ms", limits.header_timeout_ms),
+            ("body_bytes", limits.body_bytes),
+            ("body_timeout_ms", limits.body_timeout_ms),
+        ] {
             if value == 0 {
-                say(&format!("limits.{field}"), "is 0, which takes no body".to_owned());
+                say(&format!("limits.{field}"), "is 0, which takes nothing".to_owned());
             }
         }
         for (at, origin) in self.cors.origins.iter().enumerate() {
@@ -205,6 +211,7 @@ mod tests {
         assert_eq!(ApiConfig::default().check(), []);
         let mut config =
             ApiConfig { listen: "localhost".into(), request_timeout_ms: 0, ..ApiConfig::default() };
+        config.limits.header_timeout_ms = 0;
         config.limits.body_bytes = 0;
         config.limits.body_timeout_ms = 0;
         config.cors.origins =
@@ -219,6 +226,7 @@ mod tests {
             [
                 "listen",
                 "request_timeout_ms",
+                "limits.header_timeout_ms",
                 "limits.body_bytes",
                 "limits.body_timeout_ms",
                 "cors.origins.1",

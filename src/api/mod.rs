@@ -31,6 +31,7 @@ mod related;
 mod route;
 mod secret;
 mod selection;
+mod serve;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -58,6 +59,7 @@ pub use contract::{CompatConfig, ContractConfig};
 pub use refusal::{At, Refusal};
 pub use route::{Route, Who};
 pub use secret::CursorSecretError;
+pub use serve::serve;
 pub use tls::{Tls, TlsError, TlsListener};
 pub use write::Normalisers;
 

@@ -67,7 +67,7 @@ pub struct Service {
     /// Every metric of the process.
     pub metrics: Metrics,
     ingest: Option<Ingest>,
-    api: JoinHandle<std::io::Result<()>>,
+    api: JoinHandle<()>,
     /// Who writes down who reads.
     readings: Option<JoinHandle<()>>,
     stop_api: oneshot::Sender<()>,
@@ -149,14 +149,11 @@ impl Service {
             // A dropped sender stops it as well as a sent word: so does a start that is given up.
             let _ = stopped.await;
         };
+        let header_timeout = Duration::from_millis(limits.header_timeout_ms);
         let api = match Tls::of(&config.api.tls)? {
-            None => {
-                let server = axum::serve(listener, router).with_graceful_shutdown(shutdown);
-                tokio::spawn(server.into_future())
-            }
+            None => tokio::spawn(api::serve(listener, router, header_timeout, shutdown)),
             Some(tls) => {
-                let server = axum::serve(tls.over(listener), router);
-                tokio::spawn(server.with_graceful_shutdown(shutdown).into_future())
+                tokio::spawn(api::serve(tls.over(listener), router, header_timeout, shutdown))
             }
         };
         tables_are_fit(&warehouse, ingests, &health).await?;
@@ -198,7 +195,7 @@ impl Service {
         let _ = self.stop_api.send(());
         const PATIENCE: Duration = Duration::from_secs(10);
         if let Ok(ended) = tokio::time::timeout(PATIENCE, self.api).await {
-            ended.context("the API panicked")?.context("the API")?;
+            ended.context("the API panicked")?;
         }
         if let Some(readings) = self.readings {
             // Kafka may be away; what it does not take is told in the log.

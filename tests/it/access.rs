@@ -9,7 +9,7 @@
 //! Deliberately unknown here: every way in which a credential does not hold; the crate's own tests
 //! go through those, and through every route.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -332,6 +332,23 @@ fn livez(mut stream: impl Read + Write) -> String {
     // Reset, or closed: both may be the end of an answer.
     let _ = stream.read_to_end(&mut answer);
     text(&answer)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_asks_nothing_whole_is_closed() {
+    let settings = Settings::with("[api.limits]\nheader_timeout_ms = 50\n").await;
+    let service = settings.serve().await;
+    let address = service.address;
+    let half = tokio::task::spawn_blocking(move || {
+        let mut stream = connect(address);
+        stream.write_all(b"GET /livez HTTP/1.1\r\nHost: loc").unwrap();
+        // Fails at the deadline where the connection stays open.
+        stream.read_to_end(&mut Vec::new()).map_err(|error| error.kind())
+    });
+    let ended = half.await.unwrap();
+    assert!(!matches!(ended, Err(ErrorKind::WouldBlock | ErrorKind::TimedOut)), "{ended:?}");
+    assert_eq!(get(&service, "/livez", &[]).await.0, 200);
+    service.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

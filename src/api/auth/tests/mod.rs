@@ -3,10 +3,11 @@
 pub mod fixture;
 mod jwks;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -271,4 +272,27 @@ async fn a_caller_who_asks_too_often_is_told_to_wait_and_others_are_not() {
     assert_eq!(refused, Some(wanted));
     assert!(bearer(&authenticator, &bob.reveal()).await.is_ok());
     assert!(why(bearer(&authenticator, "a.b.c").await).contains("JWTs are not set up"));
+}
+
+proptest! {
+    #[test]
+    fn nothing_but_a_credential_is_let_in(
+        scheme in "Bearer|bhesignature|[A-Za-z]{0,8}",
+        text in "th_[0-9a-f]{0,16}_?[A-Za-z0-9_-]{0,43}|(e[A-Za-z0-9_-]{0,20}\\.){0,3}|[ -~]{0,30}",
+        date in "2026-01-31T1[12]:[0-5][0-9]:00Z|[ -~]{0,12}",
+        signature in "[A-Za-z0-9+/]{0,12}={0,2}",
+    ) {
+        static OPEN: OnceLock<(Authenticator, TempDir)> = OnceLock::new();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (authenticator, _) = OPEN.get_or_init(|| {
+            let jwks = json!({"keys": [{"kty": "oct", "k": fixture::text(SECRET)}]});
+            let store = Store::of([record(&key(1))]);
+            let (authenticator, dir, _) = runtime.block_on(authenticator(&jwks, store, |_| {}));
+            (authenticator, dir)
+        });
+        let given = format!("{scheme} {text}");
+        let headers = [("authorization", &*given), ("requestdate", &date), ("signature", &signature)];
+        let found = runtime.block_on(authenticator.caller(&head(&headers), b""));
+        prop_assert!(found.is_err(), "{given}: {found:?}");
+    }
 }
