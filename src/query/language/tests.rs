@@ -223,7 +223,7 @@ fn leaf() -> impl Strategy<Value = Filter> {
     let in_years = -62_135_596_800_000_000_i64..253_402_300_800_000_000;
     let network =
         (any::<u128>(), 0..=128_u8, any::<bool>()).prop_map(|(bits, prefix, is_mapped)| {
-            let bits = if is_mapped { 0xffff << 32 | bits & 0xffff_ffff } else { bits };
+            let bits = if is_mapped { (0xffff << 32) | (bits & 0xffff_ffff) } else { bits };
             ipnet::Ipv6Net::new(bits.into(), prefix).unwrap()
         });
     prop_oneof![
