@@ -15,7 +15,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use trailhouse::config::{Config, Loaded};
 use trailhouse::demo::{Broker, USER};
-use trailhouse::source::TopicConfig;
+use trailhouse::source::{KafkaConfig, TopicConfig};
 use trailhouse::warehouse::{ClickHouseConfig, Warehouse, migrate};
 
 use crate::harness::{self, DEADLINE, unique};
@@ -122,6 +122,15 @@ impl Scene {
         let dir = tempfile::tempdir().unwrap();
         let produced = AtomicU64::new(0);
         Scene { config, topic, partitions: 1, proxy, ledger, kafka, dir, produced }
+    }
+
+    /// Has the broker assign partitions (KIP-848).
+    pub fn broker_assigns(&mut self) {
+        let kafka = &mut self.config.kafka;
+        // With this protocol the broker says both.
+        kafka.properties.remove("heartbeat.interval.ms");
+        kafka.session_timeout_ms = KafkaConfig::default().session_timeout_ms;
+        kafka.properties.insert("group.protocol".to_owned(), "consumer".to_owned());
     }
 
     /// A worker.

@@ -63,10 +63,9 @@ async fn partitions_that_are_added_are_read_from_their_first_record() {
     assert_eq!(account.records, 400, "{account}");
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_comes_later_and_fits_a_pattern_is_read_from_its_first_record() {
-    let mut scene = Scene::new("pattern", 2).await;
-    scene.config.kafka.topics[0].name = format!("^{}", scene.topic);
+/// A topic that is made while a worker reads another of its pattern.
+async fn comes_later(mut scene: Scene, pattern_end: &str) {
+    scene.config.kafka.topics[0].name = format!("^{}{pattern_end}", scene.topic);
     let mut worker = scene.worker();
     scene.produce(100);
     scene.settle().await;
@@ -78,6 +77,18 @@ async fn a_topic_that_comes_later_and_fits_a_pattern_is_read_from_its_first_reco
     scene.finish([worker]).await;
     let both = scene.ledger.settle(&[&first, &scene.topic]).await;
     assert_eq!(both.records, 400, "{both}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_comes_later_and_fits_a_pattern_is_read_from_its_first_record() {
+    comes_later(Scene::new("pattern", 2).await, "").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_comes_later_is_found_by_a_broker_that_assigns_too() {
+    let mut scene = Scene::new("pattern", 2).await;
+    scene.broker_assigns();
+    comes_later(scene, ".*$").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

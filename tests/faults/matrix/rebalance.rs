@@ -10,8 +10,6 @@
 
 use std::time::Duration;
 
-use trailhouse::source::KafkaConfig;
-
 use crate::proxy::Fate;
 use crate::scene::{Scene, await_partitions};
 
@@ -56,10 +54,7 @@ async fn scale_1_3_1_with_the_eager_protocol() {
 #[tokio::test(flavor = "multi_thread")]
 async fn scale_1_3_1_with_the_consumer_protocol() {
     let mut scene = slow("scale", 6).await;
-    // With this protocol the broker says both.
-    scene.config.kafka.properties.remove("heartbeat.interval.ms");
-    scene.config.kafka.session_timeout_ms = KafkaConfig::default().session_timeout_ms;
-    scene.config.kafka.properties.insert("group.protocol".to_owned(), "consumer".to_owned());
+    scene.broker_assigns();
     scaled(scene).await;
 }
 
