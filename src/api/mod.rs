@@ -18,10 +18,12 @@ mod contract;
 mod error;
 mod events;
 mod layer;
+mod ledger;
 mod ops;
 mod parameter;
 mod refusal;
 mod route;
+mod submit;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -31,13 +33,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::Method;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use self::layer::Speech;
 use crate::access::{Role, Tenants};
 use crate::event::Micros;
 use crate::gateway::Recorder;
-use crate::query::EventReader;
+use crate::query::{EventReader, Ledger};
 use crate::telemetry::Health;
 
 pub use auth::{AuthConfig, AuthError, Authenticator, ClaimsConfig, Credentials, Unknown};
@@ -46,6 +48,7 @@ pub use config::{ApiConfig, CorsConfig, LimitsConfig, TlsConfig};
 pub use contract::{CompatConfig, ContractConfig};
 pub use refusal::{At, Refusal};
 pub use route::{Route, Who};
+pub use submit::Submissions;
 pub use tls::{Tls, TlsError, TlsListener};
 pub use write::Normalisers;
 
@@ -54,10 +57,14 @@ pub use write::Normalisers;
 pub struct ApiState {
     /// The store of events.
     pub reader: Arc<dyn EventReader>,
+    /// The account of records.
+    pub ledger: Arc<dyn Ledger>,
     /// The way in for what is written.
     pub recorder: Arc<dyn Recorder>,
     /// What will be made of a record, by its topic.
     pub normalisers: Normalisers,
+    /// The native way to write.
+    pub submissions: Arc<Submissions>,
     /// Names that mean the same tenant.
     pub tenants: Tenants,
     /// How callers are told.
@@ -73,7 +80,12 @@ pub struct ApiState {
 /// Every route of ours, and who may ask it.
 pub static ROUTES: &[Route] = &[
     Route::of(Role::Reader, Method::GET, "/v1/events", || get(events::list)),
+    Route::of(Role::Writer, Method::POST, "/v1/events", || post(submit::create)),
     Route::of(Role::Reader, Method::GET, "/v1/events/{id}", || get(events::one)),
+    Route::of(Role::Reader, Method::GET, "/v1/receipts/{topic}/{partition}/{offset}", || {
+        get(ledger::receipt)
+    }),
+    Route::of(Role::Auditor, Method::GET, "/v1/quarantine", || get(ledger::quarantine)),
     Route::open(Method::GET, "/livez", || get(ops::livez)),
     Route::open(Method::GET, "/readyz", || get(ops::readyz)),
     Route::open(Method::GET, "/metrics", || get(ops::metrics)),

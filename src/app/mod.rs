@@ -14,6 +14,7 @@
 pub mod audit;
 pub mod ingest;
 pub mod key;
+mod ledger;
 pub mod mappings;
 pub mod output;
 pub mod produce;
@@ -32,9 +33,10 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::api::{self, ApiState, Authenticator, Tls};
+use self::ledger::StoredLedger;
+use crate::api::{self, ApiState, Authenticator, Normalisers, Submissions, Tls};
 use crate::config::Loaded;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, Recorder};
 use crate::pipeline::{Done, Pipeline, Stop};
 use crate::source::kafka::KafkaSource;
 use crate::source::{KafkaConfig, Source as _, SourceError, Waker};
@@ -95,11 +97,21 @@ impl Service {
         let (auth, limits) = (&config.api.auth, &config.api.limits);
         let cost = ReadCost { rows: limits.read_rows, bytes: limits.read_bytes };
         let reader = Arc::new(warehouse.clone().with_cost(cost));
+        let gateway = Gateway::new(&config.kafka.brokers, &config.kafka.properties)?;
+        let recorder: Arc<dyn Recorder> = Arc::new(gateway);
+        let normalisers: Normalisers = Arc::new(loaded.normalisers());
+        let named = config.kafka.topics.iter().filter(|topic| !topic.schema.is_empty());
+        let topics = named.map(|topic| (topic.schema.clone(), topic.name.clone()));
         let state = ApiState {
             authenticator: Authenticator::open(auth, limits, reader.clone(), now).await?,
             reader,
-            recorder: Arc::new(Gateway::new(&config.kafka.brokers, &config.kafka.properties)?),
-            normalisers: Arc::new(loaded.normalisers()),
+            ledger: Arc::new(StoredLedger {
+                warehouse: warehouse.clone(),
+                kafka: config.kafka.clone(),
+            }),
+            submissions: Arc::new(Submissions::new(topics, &recorder, &normalisers)),
+            recorder,
+            normalisers,
             tenants: config.aliases().collect(),
             registry: metrics.registry.clone(),
             health: health.clone(),

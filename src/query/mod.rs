@@ -15,6 +15,7 @@ mod cursor;
 mod feed;
 mod field;
 mod filter;
+mod ledger;
 pub mod memory;
 mod order;
 mod reader;
@@ -26,6 +27,7 @@ pub use cursor::{Cursor, CursorError, Place};
 pub use feed::{Extents, FeedPage, FeedQuery, NextRow, Positions, log_of};
 pub use field::Field;
 pub use filter::{Comparison, Filter, Pattern, TargetField, TextTest, TimeField, words};
+pub use ledger::{Ledger, Refused, Told};
 pub use order::{Direction, Order, SortField, Start};
 pub use reader::{Answer, Chunks, EventReader, ReadError};
 
