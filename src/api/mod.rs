@@ -24,6 +24,7 @@ mod events;
 mod export;
 mod fields;
 mod layer;
+mod ledger;
 mod ops;
 mod parameter;
 mod refusal;
@@ -32,6 +33,7 @@ mod route;
 mod secret;
 mod selection;
 mod serve;
+mod submit;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -41,13 +43,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::Method;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use self::layer::Speech;
 use crate::access::{Role, Tenants};
 use crate::event::Micros;
 use crate::gateway::Recorder;
-use crate::query::{CursorKey, EventReader};
+use crate::query::{CursorKey, EventReader, Ledger};
 use crate::schema::Catalog;
 use crate::telemetry::Health;
 
@@ -60,6 +62,7 @@ pub use refusal::{At, Refusal};
 pub use route::{Route, Who};
 pub use secret::CursorSecretError;
 pub use serve::serve;
+pub use submit::Submissions;
 pub use tls::{Tls, TlsError, TlsListener};
 pub use write::Normalisers;
 
@@ -68,10 +71,14 @@ pub use write::Normalisers;
 pub struct ApiState {
     /// The store of events.
     pub reader: Arc<dyn EventReader>,
+    /// The account of records.
+    pub ledger: Arc<dyn Ledger>,
     /// The way in for what is written.
     pub recorder: Arc<dyn Recorder>,
     /// What will be made of a record, by its topic.
     pub normalisers: Normalisers,
+    /// The native way to write.
+    pub submissions: Arc<Submissions>,
     /// Names that mean the same tenant.
     pub tenants: Tenants,
     /// How callers are told.
@@ -93,6 +100,7 @@ pub struct ApiState {
 /// Every route of ours, and who may ask it.
 pub static ROUTES: &[Route] = &[
     Route::of(Role::Reader, Method::GET, "/v1/events", || get(events::list)),
+    Route::of(Role::Writer, Method::POST, "/v1/events", || post(submit::create)),
     Route::of(Role::Reader, Method::GET, "/v1/events/{id}", || get(events::one)),
     Route::of(Role::Reader, Method::GET, "/v1/events/{id}/related", || get(related::related)),
     Route::of(Role::Reader, Method::GET, "/v1/events/count", || get(counts::count)),
@@ -104,6 +112,10 @@ pub static ROUTES: &[Route] = &[
     Route::open(Method::GET, "/openapi.json", || get(docs::openapi)),
     Route::open(Method::GET, "/docs", || get(docs::page)),
     Route::open(Method::GET, "/docs/{file}", || get(docs::file)),
+    Route::of(Role::Reader, Method::GET, "/v1/receipts/{topic}/{partition}/{offset}", || {
+        get(ledger::receipt)
+    }),
+    Route::of(Role::Auditor, Method::GET, "/v1/quarantine", || get(ledger::quarantine)),
     Route::open(Method::GET, "/livez", || get(ops::livez)),
     Route::open(Method::GET, "/readyz", || get(ops::readyz)),
     Route::open(Method::GET, "/metrics", || get(ops::metrics)),

@@ -16,10 +16,11 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::http::HeaderMap;
+use axum::http::header::CONTENT_TYPE;
 use bumpalo::Bump;
 
 use super::refusal::Refusal;
-use crate::access::Caller;
+use crate::access::{Caller, Role};
 use crate::event::{AuditEvent, Fate, Headers, Micros, RawRecord};
 use crate::gateway::{Outgoing, Receipt, Recorder, SendError};
 use crate::query::{EventReader, Field, Filter, Query, Selection, TenantScope, TextTest, Window};
@@ -38,7 +39,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(super) struct Writer {
     topic: String,
     /// The mapping that is meant, as the `schema` header says it.
-    schema: &'static str,
+    schema: String,
     recorder: Arc<dyn Recorder>,
     normaliser: Arc<Normaliser>,
 }
@@ -52,7 +53,7 @@ pub(super) struct Submission<'s> {
     /// When it was asked.
     pub at: Micros,
     /// What else the endpoint fills in.
-    pub filled: Vec<(&'static str, String)>,
+    pub filled: Vec<(String, String)>,
     /// The request's own headers, for the trace context.
     pub headers: &'s HeaderMap,
     /// The body.
@@ -71,7 +72,7 @@ impl Writer {
     /// A way of writing onto a topic.
     pub(super) fn new(
         topic: String,
-        schema: &'static str,
+        schema: String,
         recorder: Arc<dyn Recorder>,
         normalisers: &Normalisers,
     ) -> Writer {
@@ -99,7 +100,7 @@ impl Writer {
             }
         };
         fill("tenant", what.tenant);
-        fill("schema", self.schema);
+        fill("schema", &self.schema);
         fill("written-by", &caller.id);
         fill("actor-id", actor);
         fill("actor-name", &caller.name);
@@ -176,6 +177,30 @@ impl Written {
             tracing::info!(topic, partition, "what was written is not seen after 3 s");
         }
     }
+}
+
+/// The tenant that a caller writes for where the request names none. For one who has all and no
+/// default it is empty: the topic's own rule says, or the record is refused.
+pub(super) fn home(caller: &Caller) -> Result<&str, Refusal> {
+    let only = match caller.tenants.iter().collect::<Vec<_>>()[..] {
+        [only] => Some(only.as_str()),
+        [] if caller.role >= Role::Auditor => Some(""),
+        _ => None,
+    };
+    let why = "the credential names no tenant to write for, or several and no default";
+    let home = caller.default_tenant.as_deref().or(only);
+    home.ok_or_else(|| Refusal::Forbidden(why.to_owned()))
+}
+
+/// Refuse a body that says it is no JSON; one that says nothing is taken to be.
+pub(super) fn must_be_json(headers: &HeaderMap) -> Result<(), Refusal> {
+    let Some(kind) = headers.get(CONTENT_TYPE) else { return Ok(()) };
+    let kind = kind.to_str().unwrap_or_default().to_ascii_lowercase();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    let is_json = kind == "application/json"
+        || kind == "text/json"
+        || kind.starts_with("application/") && kind.ends_with("+json");
+    is_json.then_some(()).ok_or_else(|| Refusal::MediaType("application/json".to_owned()))
 }
 
 impl From<SendError> for Refusal {

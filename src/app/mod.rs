@@ -15,6 +15,7 @@ pub mod audit;
 mod dead_letter;
 pub mod ingest;
 pub mod key;
+mod ledger;
 pub mod mappings;
 pub mod output;
 pub mod produce;
@@ -34,10 +35,11 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use self::ledger::StoredLedger;
 use crate::access::Tenants;
-use crate::api::{self, ApiState, Authenticator, ReadAudit, Tls};
+use crate::api::{self, ApiState, Authenticator, Normalisers, ReadAudit, Submissions, Tls};
 use crate::config::Loaded;
-use crate::gateway::{DeadLetters, Gateway};
+use crate::gateway::{DeadLetters, Gateway, Recorder};
 use crate::pipeline::{Done, Pipeline, Stop};
 use crate::source::kafka::KafkaSource;
 use crate::source::{KafkaConfig, Source as _, SourceError, Waker};
@@ -117,12 +119,22 @@ impl Service {
                 Authenticator::open(auth, limits, tenants.clone(), keys, now).await?
             }
         };
+        let gateway = Gateway::new(&config.kafka.brokers, &config.kafka.properties)?;
+        let recorder: Arc<dyn Recorder> = Arc::new(gateway);
+        let normalisers: Normalisers = Arc::new(loaded.normalisers());
+        let named = config.kafka.topics.iter().filter(|topic| !topic.schema.is_empty());
+        let topics = named.map(|topic| (topic.schema.clone(), topic.name.clone()));
         let state = ApiState {
             reader,
             authenticator,
             audit,
-            recorder: Arc::new(Gateway::new(&config.kafka.brokers, &config.kafka.properties)?),
-            normalisers: Arc::new(loaded.normalisers()),
+            ledger: Arc::new(StoredLedger {
+                warehouse: warehouse.clone(),
+                kafka: config.kafka.clone(),
+            }),
+            submissions: Arc::new(Submissions::new(topics, &recorder, &normalisers)),
+            recorder,
+            normalisers,
             tenants,
             registry: metrics.registry.clone(),
             health: health.clone(),

@@ -153,7 +153,8 @@ fn text(row: &Quarantined, out: &mut impl Write) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn document(row: &Quarantined, whole: bool) -> Value {
+/// A row as JSON; with its bytes, or without.
+pub(super) fn document(row: &Quarantined, whole: bool) -> Value {
     let resolution = row.resolution.first().map(|found| {
         json!({
             "topic": found.topic, "partition": found.partition, "offset": found.offset,

@@ -16,6 +16,7 @@ mod feed;
 mod field;
 mod filter;
 pub mod language;
+mod ledger;
 pub mod memory;
 mod order;
 mod reader;
@@ -27,6 +28,7 @@ pub use cursor::{Cursor, CursorError, CursorKey, Place};
 pub use feed::{Extents, FeedPage, FeedQuery, NextRow, Positions, log_of};
 pub use field::Field;
 pub use filter::{Comparison, Filter, Pattern, TargetField, TextTest, TimeField, words};
+pub use ledger::{Ledger, Refused, Told};
 pub use order::{Direction, Order, SortField, Start};
 pub use reader::{Answer, Chunks, EventReader, ReadError};
 

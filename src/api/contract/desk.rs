@@ -12,8 +12,6 @@ use std::sync::Arc;
 
 use axum::body::{Bytes, to_bytes};
 use axum::extract::Request;
-use axum::http::HeaderMap;
-use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 
 use super::walk::Walks;
@@ -35,7 +33,7 @@ pub(super) struct Desk {
 impl Desk {
     /// The desk of a contract that writes its schema onto a topic.
     pub(super) fn new(api: ApiState, schema: &'static str, topic: String) -> Desk {
-        let writer = Writer::new(topic, schema, api.recorder.clone(), &api.normalisers);
+        let writer = Writer::new(topic, schema.to_owned(), api.recorder.clone(), &api.normalisers);
         Desk { api, writer: Arc::new(writer), walks: Arc::default() }
     }
 
@@ -70,28 +68,4 @@ pub(super) async fn opened(request: Request) -> Result<(Parts, Bytes), Refusal> 
     let body = to_bytes(body, usize::MAX).await;
     let body = body.map_err(|error| Refusal::body("", format!("the body broke off: {error}")))?;
     Ok((head, body))
-}
-
-/// The tenant that a caller writes for where the request names none. For one who has all and no
-/// default it is empty: the topic's own rule says, or the record is refused.
-pub(super) fn home(caller: &Caller) -> Result<&str, Refusal> {
-    let only = match caller.tenants.iter().collect::<Vec<_>>()[..] {
-        [only] => Some(only.as_str()),
-        [] if caller.role >= Role::Auditor => Some(""),
-        _ => None,
-    };
-    let why = "the credential names no tenant to write for, or several and no default";
-    let home = caller.default_tenant.as_deref().or(only);
-    home.ok_or_else(|| Refusal::Forbidden(why.to_owned()))
-}
-
-/// Refuse a body that says it is no JSON; one that says nothing is taken to be.
-pub(super) fn must_be_json(headers: &HeaderMap) -> Result<(), Refusal> {
-    let Some(kind) = headers.get(CONTENT_TYPE) else { return Ok(()) };
-    let kind = kind.to_str().unwrap_or_default().to_ascii_lowercase();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    let is_json = kind == "application/json"
-        || kind == "text/json"
-        || kind.starts_with("application/") && kind.ends_with("+json");
-    is_json.then_some(()).ok_or_else(|| Refusal::MediaType("application/json".to_owned()))
 }

@@ -14,11 +14,12 @@ use uuid::Uuid;
 use super::NOW;
 use super::log::{Log, normalisers};
 use crate::access::{Caller, Role, Tenants};
-use crate::api::{ApiConfig, ApiState, router};
+use crate::api::{ApiConfig, ApiState, Submissions, router};
 use crate::event::{
     Micros, Origin, Outcome, StoredActor, StoredChanges, StoredEvent, StoredPosition, StoredTarget,
     TimeSource, Verb,
 };
+use crate::gateway::Recorder;
 use crate::query::CursorKey;
 use crate::telemetry::Health;
 
@@ -31,10 +32,18 @@ pub struct Answered {
 }
 
 pub fn state(events: Vec<StoredEvent>) -> ApiState {
-    let log = Log::of(events);
+    with_log(Log::of(events))
+}
+
+/// The API over a log.
+pub fn with_log(log: Arc<Log>) -> ApiState {
+    let recorder: Arc<dyn Recorder> = log.clone();
+    let topics = ["pace", "cockpit"].map(|schema| (schema.to_owned(), format!("audit.{schema}")));
     ApiState {
-        reader: log.clone(),
-        recorder: log,
+        submissions: Arc::new(Submissions::new(topics, &recorder, &normalisers())),
+        ledger: log.clone(),
+        reader: log,
+        recorder,
         normalisers: normalisers(),
         tenants: Tenants::default(),
         authenticator: crate::api::Authenticator::None,
@@ -142,7 +151,7 @@ pub fn event(number: u128, occurred_at: Micros) -> StoredEvent {
             topic: "audit".into(),
             incarnation: String::new(),
             partition: 0,
-            offset: 0,
+            offset: number as i64,
             index: 0,
         },
         repeats: 1,

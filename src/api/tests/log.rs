@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use bumpalo::Bump;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::api::Normalisers;
@@ -18,8 +19,8 @@ use crate::event::{
 use crate::gateway::{Outgoing, Receipt, Recorder, SendError, Writing};
 use crate::query::memory::MemoryReader;
 use crate::query::{
-    Answer, Bucket, Chunks, EventReader, ExportFormat, Facet, Facets, Interval, Page, Query,
-    Selection, TenantScope,
+    Answer, Bucket, Chunks, EventReader, ExportFormat, Facet, Facets, Interval, Ledger, Page,
+    Query, Refused, Selection, TenantScope, Told,
 };
 
 /// The log.
@@ -138,6 +139,33 @@ impl EventReader for Log {
 
     fn ready(&self) -> Answer<'_, ()> {
         Box::pin(async { Ok(()) })
+    }
+}
+
+impl Ledger for Log {
+    fn receipt<'a>(
+        &'a self,
+        topic: &'a str,
+        partition: i32,
+        offset: i64,
+    ) -> Answer<'a, Option<Told>> {
+        let events = self.reader().events.into_iter();
+        let of_record = |event: &StoredEvent| {
+            let kafka = &event.kafka;
+            (&*kafka.topic, kafka.partition, kafka.offset) == (topic, partition, offset)
+        };
+        let rows: Vec<StoredEvent> = events.filter(of_record).collect();
+        let tenants = rows.iter().map(|event| event.tenant.clone()).collect();
+        let told = Told { tenants, receipt: json!({ "offset": offset, "events": rows }) };
+        Box::pin(async move { Ok(Some(told)) })
+    }
+
+    /// Every event, as if it had been refused.
+    fn refused<'a>(&'a self, wanted: &'a Refused) -> Answer<'a, Vec<Value>> {
+        let mut rows = self.reader().events;
+        rows.retain(|row| wanted.topic.as_ref().is_none_or(|topic| *topic == row.kafka.topic));
+        rows.truncate(wanted.limit as usize);
+        Box::pin(async move { Ok(rows.iter().map(|row| json!(row)).collect()) })
     }
 }
 

@@ -6,6 +6,7 @@ pub mod fixture;
 pub mod log;
 mod onward;
 mod questions;
+mod submit;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -83,7 +84,7 @@ fn every_error_is_a_problem_with_a_request_id() {
         ("GET", "/v1/events/7".into(), 400, "no event's id"),
         ("GET", "/v1/events/%FF".into(), 400, "refused"),
         ("GET", format!("/v1/events/{unknown}?x=1"), 400, "the nearest is tenant"),
-        ("POST", "/v1/events".into(), 405, "GET"),
+        ("PUT", "/v1/events".into(), 405, "GET"),
     ] {
         let answer = ask(&api, method, &path);
         assert_eq!(answer.status.as_u16(), status, "{method} {path}");
@@ -96,7 +97,8 @@ fn every_error_is_a_problem_with_a_request_id() {
         let said = answer.body["detail"].as_str().unwrap();
         assert!(said.contains(detail), "{method} {path}: {said}");
     }
-    assert_eq!(ask(&api, "POST", "/v1/events").headers["allow"], "GET,HEAD");
+    let allowed = ask(&api, "PUT", "/v1/events");
+    assert_eq!(allowed.headers["allow"], "GET,HEAD,POST");
 }
 
 #[test]
@@ -226,6 +228,31 @@ fn one_event_comes_with_its_raw_bytes_and_only_from_its_tenant() {
     assert_eq!(get(&api, &format!("/v1/events/{id}?tenant=acme")).status, StatusCode::OK);
     let hidden = get(&api, &format!("/v1/events/{id}?tenant=beta"));
     assert_eq!(hidden.status, StatusCode::NOT_FOUND);
+}
+
+#[test]
+fn a_receipt_is_for_who_may_see_every_row_and_the_quarantine_is_asked_strictly() {
+    let api = api(vec![event(7, NOW - HOUR)]);
+    let receipt = get(&api, "/v1/receipts/audit/0/7?tenant=acme");
+    assert_eq!(receipt.status, StatusCode::OK, "{}", receipt.body);
+    assert_eq!(receipt.body["events"][0]["tenant"], "acme");
+    let empty = get(&api, "/v1/receipts/audit/0/8?tenant=acme");
+    assert_eq!(empty.status, StatusCode::NOT_FOUND, "nobody's rows are nobody's own");
+    assert_eq!(get(&api, "/v1/receipts/audit/0/8").status, StatusCode::OK);
+    for (path, parameter) in [
+        ("/v1/receipts/audit/x/7", "partition"),
+        ("/v1/receipts/audit/0/-1", "offset"),
+        ("/v1/quarantine?limit=0", "limit"),
+        ("/v1/quarantine?since=yesterday", "since"),
+        ("/v1/quarantine?topics=a", "topics"),
+    ] {
+        let answer = get(&api, path);
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}");
+        assert_eq!(answer.body["parameter"], parameter, "{path}");
+    }
+    let rows = get(&api, "/v1/quarantine?topic=audit&since=-1d&limit=5").body;
+    assert_eq!(rows["rows"].as_array().map(Vec::len), Some(1), "{rows}");
+    assert_eq!(get(&api, "/v1/quarantine?topic=other").body["rows"], serde_json::json!([]));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::access::{Caller, Role, Tenants};
-use crate::api::tests::fixture::{api, ask_as, event, state, writer};
+use crate::api::tests::fixture::{api, ask_as, event, state, with_log, writer};
 use crate::api::tests::log::Log;
 use crate::api::{ApiConfig, ApiState, router};
 use crate::event::{StoredActor, StoredEvent, StoredTarget};
@@ -151,8 +151,7 @@ fn an_event_of_any_other_schema_is_said_as_far_as_a_log_can_say_it() {
 #[test]
 fn without_kafka_a_batch_is_refused_with_503_and_says_nothing_of_the_inside() {
     let log = Log::down();
-    let state = ApiState { reader: log.clone(), recorder: log, ..state(Vec::new()) };
-    let api = router(state, &ApiConfig::default());
+    let api = router(with_log(log), &ApiConfig::default());
     let body = r#"{"logs":[{"source":"ab","action":"cd"}]}"#;
     let answer = ask_as(&api, &writer("acme"), "POST", LOGS, body);
     assert_eq!(answer.status.as_u16(), 503);

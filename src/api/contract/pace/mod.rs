@@ -21,12 +21,12 @@ use axum::routing::post;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::desk::{Desk, home, must_be_json, opened};
+use super::desk::{Desk, opened};
 use super::shape::{self, Shape};
 use super::{Asked, Contract};
 use crate::access::Role;
 use crate::api::refusal::{At, Refusal};
-use crate::api::write::Submission;
+use crate::api::write::{Submission, home, must_be_json};
 use crate::event::id;
 
 const SCHEMA: &str = "pace";
@@ -67,7 +67,7 @@ async fn record(State(desk): State<Desk>, request: Request) -> Result<StatusCode
         caller: &caller,
         tenant: home(&caller)?,
         at: (desk.api.now)(),
-        filled: vec![("action", NAMELESS.to_owned())],
+        filled: vec![("action".to_owned(), NAMELESS.to_owned())],
         headers: &head.headers,
         body,
     };

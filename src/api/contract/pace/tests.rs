@@ -5,17 +5,16 @@ use axum::http::Request;
 use serde_json::json;
 
 use crate::access::{Caller, Role};
-use crate::api::tests::fixture::{ask_as, send, state, writer};
+use crate::api::tests::fixture::{ask_as, send, state, with_log, writer};
 use crate::api::tests::log::Log;
-use crate::api::{ApiConfig, ApiState, router};
+use crate::api::{ApiConfig, router};
 
 const RECORD: &str = "/user/2024-2/auditlogs/record";
 
 #[test]
 fn an_action_is_taken_with_the_token_s_tenant_and_actor_byte_for_byte() {
     let log = Log::of(Vec::new());
-    let state = ApiState { reader: log.clone(), recorder: log.clone(), ..state(Vec::new()) };
-    let api = router(state, &ApiConfig::default());
+    let api = router(with_log(log.clone()), &ApiConfig::default());
     let body = r#"{ "service": "pay", "actionName": "list_transactions", "tenant": "other",
         "resource": {"identifier": "x", "resourceType": "card"}, "actionData": {"n": 1.50},
         "actionDate": "2024-05-04T09:42:00+00:00" }"#;

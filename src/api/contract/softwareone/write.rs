@@ -17,12 +17,12 @@ use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use tower_http::request_id::RequestId;
 
-use super::super::desk::{Desk, home, must_be_json, opened};
+use super::super::desk::{Desk, opened};
 use super::super::shape::{self, Shape};
 use super::record::{self, Around, Record, rfc3339};
 use crate::access::{Caller, Role};
 use crate::api::Refusal;
-use crate::api::write::Submission;
+use crate::api::write::{Submission, home, must_be_json};
 use crate::event::{Micros, id};
 
 /// What a record is called that has no event: the vendor requires none.
@@ -121,18 +121,19 @@ pub(super) async fn create(
 }
 
 /// What the endpoint fills in, for where the client leaves it out.
-fn filled(caller: &Caller, head: &Parts, at: Micros) -> Vec<(&'static str, String)> {
+fn filled(caller: &Caller, head: &Parts, at: Micros) -> Vec<(String, String)> {
     let (account_id, account_name) = caller.account.clone().unwrap_or_default();
     let request_id = head.extensions.get::<RequestId>();
     let request_id = request_id.and_then(|id| id.header_value().to_str().ok()).unwrap_or_default();
-    vec![
+    let filled = [
         ("id", new_id(request_id, at)),
         // To the millisecond, which is Kafka's and so the event's.
         ("timestamp", rfc3339(at.div_euclid(1_000) * 1_000)),
         ("action", NAMELESS.to_owned()),
         ("actor-account-id", account_id),
         ("actor-account-name", account_name),
-    ]
+    ];
+    filled.map(|(name, value)| (name.to_owned(), value)).into()
 }
 
 /// `AUD-XXXX-XXXX-XXXX-XXXX-XXXX`, 80 bits.
