@@ -19,12 +19,12 @@ mod tests;
 
 use std::time::Duration;
 
+use axum::Json;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::Json;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::json;
@@ -86,11 +86,7 @@ async fn within<T>(
     }
 }
 
-async fn answer(
-    reading: &Reading,
-    caller: &Caller,
-    asked: &Question,
-) -> Result<Answer, Refusal> {
+async fn answer(reading: &Reading, caller: &Caller, asked: &Question) -> Result<Answer, Refusal> {
     let now = (reading.api.now)();
     let (window, filter) = (asked.window(now), asked.filter.clone());
     let selection = Selection { tenants: caller.scope(&[]), window, filter };

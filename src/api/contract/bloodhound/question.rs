@@ -55,7 +55,8 @@ impl Asked {
         let (skip, offset) = (number("skip")?, number("offset")?);
         let limit = number("limit")?.unwrap_or(LIMIT.into());
         let limit = u32::try_from(limit).ok().filter(|limit| *limit <= LONGEST);
-        let limit = limit.ok_or_else(|| malformed("limit", &format!("it is more than {LONGEST}")))?;
+        let limit =
+            limit.ok_or_else(|| malformed("limit", &format!("it is more than {LONGEST}")))?;
         let moment = |name| {
             let no_time = |text| malformed(name, &format!("{text:?} is no time of RFC 3339"));
             once(name).map(|text| time(text).ok_or_else(|| no_time(text))).transpose()
