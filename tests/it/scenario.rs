@@ -140,6 +140,21 @@ async fn asked(stage: &Stage, scenario: &Scenario, step: &Step, words: &mut Word
     faults
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_prefix_a_signature_is_over_the_uri_that_was_asked() {
+    let stage = Stage::behind("/vendor").await;
+    let words = Words::of("prefixed.example");
+    let key = stage.signing_key("prefixed.example").await;
+    let request = "GET /vendor/api/v2/audit?skip=0";
+    let mut headers = Vec::new();
+    key.sign(request, "", &mut headers, &words);
+    let answer = stage.ask(request, headers, String::new()).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let original = stage.ask("GET /api/v2/audit", Vec::new(), String::new()).await;
+    assert_eq!(original.status, 404, "{}", original.text);
+    stage.stop().await;
+}
+
 #[test]
 fn a_contract_with_scenarios_has_one_for_every_statement() {
     let scenarios = scenarios();

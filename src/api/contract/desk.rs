@@ -14,6 +14,7 @@ use axum::body::{Bytes, to_bytes};
 use axum::extract::Request;
 use axum::http::request::Parts;
 
+use super::WholeUri;
 use super::walk::Walks;
 use crate::access::{Caller, Role};
 use crate::api::write::Writer;
@@ -56,10 +57,15 @@ impl Desk {
 
 /// Who asks.
 pub(super) async fn told(api: &ApiState, head: &Parts, body: &[u8]) -> Result<Caller, Refusal> {
-    match head.extensions.get::<Caller>() {
-        Some(caller) => Ok(caller.clone()),
-        None => Ok(api.authenticator.caller(head, body).await?),
+    if let Some(caller) = head.extensions.get::<Caller>() {
+        return Ok(caller.clone());
     }
+    let mut asked = head.clone();
+    if let Some(WholeUri(uri)) = head.extensions.get() {
+        // What a client signs is the URI it asked.
+        asked.uri = uri.clone();
+    }
+    Ok(api.authenticator.caller(&asked, body).await?)
 }
 
 /// A request taken apart.

@@ -10,6 +10,7 @@
 //!
 //! Deliberately unknown here: which members a contract has.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
@@ -40,17 +41,8 @@ pub(super) struct Original(BTreeMap<String, Box<RawValue>>);
 impl Original {
     /// The original of an event that came in by a schema; `None` for any other.
     pub(super) fn of(event: &StoredEvent, schema: &str) -> Option<Original> {
-        if event.schema != schema {
-            return None;
-        }
-        let mut members = object(event.raw.as_deref()?)?;
-        for _ in 0..MAX_NESTING {
-            match carried(&members) {
-                None => break,
-                Some(data) => members = object(&data)?,
-            }
-        }
-        Some(Original(members))
+        let raw = event.raw.as_deref().filter(|_| event.schema == schema)?;
+        object(&opened(raw)).map(Original)
     }
 
     /// A member, or null.
@@ -62,6 +54,20 @@ impl Original {
     pub(super) fn within(&self, name: &str) -> Option<Original> {
         object(self.0.get(name)?.get()).map(Original)
     }
+}
+
+/// The vendor's own JSON of an event: its original bytes, or what they carry as a CloudEvent.
+pub(super) fn opened(raw: &str) -> Cow<'_, str> {
+    let mut text = Cow::Borrowed(raw);
+    for _ in 0..MAX_NESTING {
+        // Most are none, and are parsed once only, by whoever asks.
+        if !text.contains("specversion") {
+            break;
+        }
+        let Some(data) = object(&text).as_ref().and_then(carried) else { break };
+        text = Cow::Owned(data);
+    }
+    text
 }
 
 /// Null.

@@ -28,7 +28,7 @@ mod walk;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 
@@ -93,14 +93,19 @@ pub(super) fn routes(state: &ApiState, config: &ApiConfig) -> Router {
     routes.layer(from_fn_with_state(config.limits.clone(), bounded))
 }
 
-/// Every handler finds its request's body whole, and not too long.
+/// A request's URI with the contract's prefix, which routing takes off.
+#[derive(Debug, Clone)]
+struct WholeUri(Uri);
+
+/// Every handler finds its request's body whole, and not too long, and the URI that was asked.
 async fn bounded(
     State(limits): State<LimitsConfig>,
     request: Request,
     next: Next,
 ) -> Result<Response, Refusal> {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
     let body = body::read(body, &limits).await?;
+    head.extensions.insert(WholeUri(head.uri.clone()));
     Ok(next.run(Request::from_parts(head, body.into())).await)
 }
 

@@ -55,6 +55,11 @@ impl Answered {
 impl Stage {
     /// Start both services.
     pub async fn start() -> Stage {
+        Stage::behind("").await
+    }
+
+    /// The same, with BloodHound behind a prefix.
+    pub async fn behind(prefix: &str) -> Stage {
         let topics: BTreeMap<_, _> = SCHEMAS
             .into_iter()
             .map(|schema| (schema, unique(&format!("audit.{schema}"))))
@@ -75,6 +80,7 @@ impl Stage {
         ] {
             contract.topic = topics[name].clone();
         }
+        loaded.config.api.compat.bloodhound.prefix = prefix.to_owned();
         let service = serve(&loaded).await;
         let (down, waiting) = start_without_store(&loaded).await;
         Stage { loaded, service, topics, down, waiting, _keys: keys }

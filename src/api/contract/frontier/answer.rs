@@ -13,6 +13,7 @@ use chrono::{DateTime, SecondsFormat, Timelike as _, Utc};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::super::entry::opened;
 use super::SCHEMA;
 use crate::event::{Micros, StoredEvent};
 use crate::query::{Field, Filter, TextTest};
@@ -64,7 +65,7 @@ fn as_said(event: &StoredEvent) -> Value {
 
 fn original(event: &StoredEvent) -> Option<Map<String, Value>> {
     let raw = event.raw.as_deref().filter(|_| event.schema == SCHEMA)?;
-    serde_json::from_str(raw).ok()
+    serde_json::from_str(&opened(raw)).ok()
 }
 
 fn text<'l>(log: &'l Map<String, Value>, name: &str) -> &'l str {

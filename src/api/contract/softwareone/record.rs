@@ -17,6 +17,7 @@ use serde::{Serialize, Serializer};
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 
+use super::super::entry::opened;
 use super::SCHEMA;
 use crate::event::{Micros, StoredEvent};
 
@@ -67,7 +68,8 @@ impl Record {
             timestamp: header("timestamp").unwrap_or(&moment),
             actor: actor(&|name| header(name).unwrap_or_default()),
         };
-        raw.and_then(|raw| Record::written(raw, &around)).unwrap_or_else(|| Record::said(event))
+        raw.and_then(|raw| Record::written(&opened(raw), &around))
+            .unwrap_or_else(|| Record::said(event))
     }
 
     /// A record from its own JSON; `None` where that is no object.
