@@ -33,21 +33,9 @@ const DAY: Micros = 86_400_000_000;
 const LIMIT: u32 = 50;
 const MOST: u32 = 1_000;
 
-/// What may be given once; `tenant` may be given often.
-const ONCE: [&str; 12] = [
-    "from",
-    "to",
-    "actor.id",
-    "action",
-    "verb",
-    "target.id",
-    "target.type",
-    "outcome",
-    "schema",
-    "client_ip",
-    "limit",
-    "cursor",
-];
+/// Filters that may be given once; `tenant` may be given often.
+pub(super) const FILTERS: [&str; 8] =
+    ["actor.id", "action", "verb", "target.id", "target.type", "outcome", "schema", "client_ip"];
 
 #[derive(Serialize)]
 pub(super) struct Answer {
@@ -66,11 +54,12 @@ pub(super) async fn list(
     State(state): State<ApiState>,
     uri: Uri,
 ) -> Result<impl IntoResponse, Problem> {
-    let parameters = Parameters::read(&uri, &ONCE, &["tenant"])?;
-    let (query, asked_at) = question(&parameters, (state.now)())?;
+    let once = [FILTERS.as_slice(), &["from", "to", "limit", "cursor"]].concat();
+    let parameters = Parameters::read(&uri, &once, &["tenant"])?;
+    let (query, asked_at) = question(&parameters, &state)?;
     let page = state.reader.page(&query).await?;
     let window = query.selection.window;
-    let cursor = |after| Cursor { after, window, asked_at }.encode(query.digest());
+    let cursor = |after| Cursor { after, window, asked_at }.encode(query.digest(), &state.cursors);
     let next_cursor = page.next.map(cursor);
     let link = next_cursor.as_ref().map(|cursor| {
         let next = parameters.with(&["from", "to", "cursor"], "cursor", cursor);
@@ -97,7 +86,8 @@ pub(super) async fn one(
 }
 
 /// What is asked, and the moment its relative times are counted from.
-fn question(parameters: &Parameters, now: Micros) -> Result<(Query, Micros), Problem> {
+fn question(parameters: &Parameters, state: &ApiState) -> Result<(Query, Micros), Problem> {
+    let now = (state.now)();
     let limit = parameters.number("limit", 1, MOST)?.unwrap_or(LIMIT);
     let nowhen = Window { from: 0, to: 0 };
     let filter = filter(parameters)?;
@@ -107,7 +97,11 @@ fn question(parameters: &Parameters, now: Micros) -> Result<(Query, Micros), Pro
         query.selection.window = first_window(parameters, now)?;
         return Ok((query, now));
     };
-    let cursor = Cursor::decode(text, query.digest()).map_err(|error| refused("cursor", error))?;
+    let decoded = Cursor::decode(text, &state.cursors);
+    let (cursor, question) = decoded.map_err(|error| refused("cursor", error))?;
+    if question != query.digest() {
+        return Err(refused("cursor", CursorError::OtherQuestion));
+    }
     let from = parameters.time("from", cursor.asked_at)?;
     if from.is_some_and(|from| from != cursor.window.from) {
         return Err(refused("from", CursorError::OtherQuestion));
@@ -138,12 +132,12 @@ fn first_window(parameters: &Parameters, now: Micros) -> Result<Window, Problem>
 }
 
 /// Whose logs: those named, or everybody's. (Who may ask for whose comes with tokens.)
-fn tenants(parameters: &Parameters) -> Result<TenantScope, Problem> {
+pub(super) fn tenants(parameters: &Parameters) -> Result<TenantScope, Problem> {
     let tenants = parameters.list("tenant")?;
     Ok(if tenants.is_empty() { TenantScope::All } else { TenantScope::Only(tenants) })
 }
 
-fn filter(parameters: &Parameters) -> Result<Filter, Problem> {
+pub(super) fn filter(parameters: &Parameters) -> Result<Filter, Problem> {
     let is = |field: Field| {
         let text = parameters.get(&field.to_string()).map(str::to_owned);
         text.map(|text| Filter::Text(field, TextTest::Is(text)))

@@ -14,23 +14,30 @@ mod auth;
 mod config;
 mod error;
 mod events;
+mod feed;
+mod horizon;
 mod layer;
 mod ops;
 mod parameter;
+mod stall;
+mod tail;
 #[cfg(test)]
 mod tests;
+mod ticket;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use crate::event::Micros;
-use crate::query::EventReader;
+use crate::query::{CursorKey, EventReader};
 use crate::telemetry::Health;
 
 pub use auth::{Authenticator, Unknown};
 pub use config::ApiConfig;
+pub use stall::Impatient;
+pub use tail::Tails;
 
 /// What the routes answer from.
 #[derive(Clone)]
@@ -43,6 +50,10 @@ pub struct ApiState {
     pub registry: prometheus::Registry,
     /// The parts of the process that fail, beside the store.
     pub health: Health,
+    /// What cursors are signed with.
+    pub cursors: CursorKey,
+    /// What tails share.
+    pub tails: Tails,
     /// The clock that relative times are counted from; a function, so that a test can stop it.
     pub now: fn() -> Micros,
 }
@@ -51,6 +62,9 @@ pub struct ApiState {
 pub fn router(state: ApiState, config: &ApiConfig) -> Router {
     let routes = Router::new()
         .route("/v1/events", get(events::list))
+        .route("/v1/events/feed", get(feed::feed))
+        .route("/v1/events/tail", get(tail::tail))
+        .route("/v1/events/tail/ticket", post(tail::ticket))
         .route("/v1/events/{id}", get(events::one))
         .merge(for_operators())
         .with_state(state);

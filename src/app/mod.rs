@@ -31,7 +31,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::api::{self, ApiState, Authenticator};
+use crate::api::{self, ApiState, Authenticator, Impatient, Tails};
 use crate::config::Loaded;
 use crate::pipeline::{Done, Pipeline, Stop};
 use crate::source::kafka::KafkaSource;
@@ -63,6 +63,7 @@ pub struct Service {
     pub metrics: Metrics,
     ingest: Option<Ingest>,
     api: JoinHandle<std::io::Result<()>>,
+    tails: Tails,
     stop_api: oneshot::Sender<()>,
 }
 
@@ -85,11 +86,14 @@ impl Service {
         let warehouse = Warehouse::connect(&config.clickhouse)?;
         let metrics = Metrics::new().context("registering metrics")?;
         let health = Health::default();
+        let tails = Tails::default();
         let state = ApiState {
             reader: Arc::new(warehouse.clone()),
             authenticator: Authenticator::None,
             registry: metrics.registry.clone(),
             health: health.clone(),
+            cursors: config.api.cursor_key()?,
+            tails: tails.clone(),
             now: || chrono::Utc::now().timestamp_micros(),
         };
         let router = match role {
@@ -108,12 +112,13 @@ impl Service {
             // A dropped sender stops it as well as a sent word: so does a start that is given up.
             let _ = stopped.await;
         };
+        let listener = Impatient::over(listener, config.api.stall());
         let server = axum::serve(listener, router).with_graceful_shutdown(shutdown);
         let api = tokio::spawn(server.into_future());
         tables_are_fit(&warehouse, ingests, &health).await?;
         let ingest = ingests.then(|| start_ingest(loaded, &warehouse, &metrics, &health));
         tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, ?role, "serving");
-        Ok(Service { address, metrics, ingest, api, stop_api })
+        Ok(Service { address, metrics, ingest, api, tails, stop_api })
     }
 
     /// Wait until a part ends that should not have.
@@ -142,6 +147,8 @@ impl Service {
                 done = Some(ended.await.context("ingest panicked")?.context("ingest")?);
             }
         }
+        // They would go on as long as they are listened to.
+        self.tails.close();
         // The API stops itself if the word cannot be sent.
         let _ = self.stop_api.send(());
         const PATIENCE: Duration = Duration::from_secs(10);

@@ -165,6 +165,7 @@ impl Config {
         let mut config = Config::default();
         config.kafka.topics.push(TopicConfig::default());
         config.clickhouse.password_file = Some(PathBuf::new());
+        config.api.cursor_secret_file = Some(PathBuf::new());
         config.schemas.dir = Some(PathBuf::new());
         config.tenant.push(TenantConfig { id: String::new(), aliases: vec![String::new()] });
         config

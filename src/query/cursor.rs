@@ -1,28 +1,36 @@
 //! Where the next page goes on, and in which window: the place of the last event of this one.
 //!
-//! In: a [`Place`], the window as resolved for the first page. Out: an opaque, versioned text that
-//! a client hands back unread.
+//! In: a [`Place`], the window as resolved for the first page, a [`CursorKey`]. Out: an opaque,
+//! versioned, signed text that a client hands back unread.
 //!
 //! # Invariants
-//! - A printed cursor parses to itself; any other text is refused, never misread.
+//! - A printed cursor parses to itself; any other text is refused, one that differs in a single bit
+//!   too: it is signed with HMAC-SHA-256, of which it carries [`TAG`] bytes.
 //! - It carries the question it belongs to (as a digest), so that a cursor taken to another
 //!   filter is refused instead of giving a page of something else.
 //! - It carries the window and the moment it was resolved at, both in microseconds: `-24h` means
-//!   on every page what it meant on the first.
+//!   on every page what it meant on the first, in a filter too.
 //! - It grants nothing: whose logs may be seen is decided anew for every page.
 //!
 //! Deliberately unknown here: how the place is used in SQL.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
 use uuid::Uuid;
 
 use super::{Query, TenantScope, TimeField, Window};
 use crate::event::{Micros, StoredEvent, id};
 
 /// First byte of every cursor; raised when the layout changes.
-const VERSION: u8 = 2;
-const LENGTH: usize = 1 + 8 + 16 + 3 * 8 + 8;
+const VERSION: u8 = 3;
+const CONTENT: usize = 1 + 16 + 4 * 8 + 8;
+/// How much of the signature is kept, in bytes: what cannot be guessed, and is no longer than that.
+const TAG: usize = 16;
+const LENGTH: usize = CONTENT + TAG;
+/// What cursors are signed as.
+const PURPOSE: &str = "trailhouse cursor";
 
 /// Where an event stands in the order of answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -60,9 +68,50 @@ pub struct Cursor {
     pub asked_at: Micros,
 }
 
+/// What cursors are signed with.
+#[derive(Clone)]
+pub struct CursorKey(Hmac<Sha256>);
+
+impl CursorKey {
+    /// The key that a secret makes; the same everywhere.
+    pub fn new(secret: [u8; 32]) -> CursorKey {
+        // A key is as long as the hash's block, which shorter ones are filled up to.
+        let mut block = [0; 64];
+        block[..32].copy_from_slice(&secret);
+        CursorKey(Hmac::new(&block.into()))
+    }
+
+    /// Sign a content for one purpose: what is signed for another is worth nothing here.
+    pub(super) fn sign(&self, purpose: &str, mut content: Vec<u8>) -> String {
+        let tag = self.of(purpose, &content).finalize().into_bytes();
+        content.extend_from_slice(&tag[..TAG]);
+        URL_SAFE_NO_PAD.encode(content)
+    }
+
+    /// The content that was signed for a purpose.
+    pub(super) fn read(&self, purpose: &str, text: &str) -> Result<Vec<u8>, CursorError> {
+        let mut bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError::Malformed)?;
+        let content = bytes.len().checked_sub(TAG).ok_or(CursorError::Malformed)?;
+        let tag = bytes.split_off(content);
+        let signed = self.of(purpose, &bytes).verify_truncated_left(&tag);
+        signed.map_err(|_| CursorError::Malformed)?;
+        Ok(bytes)
+    }
+
+    fn of(&self, purpose: &str, content: &[u8]) -> Hmac<Sha256> {
+        self.0.clone().chain_update(purpose).chain_update(content)
+    }
+}
+
+impl std::fmt::Debug for CursorKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CursorKey(***)")
+    }
+}
+
 impl Cursor {
     /// The opaque text, bound to a question by its [`Query::digest`].
-    pub fn encode(&self, question: u64) -> String {
+    pub fn encode(&self, question: u64, key: &CursorKey) -> String {
         let mut bytes = Vec::with_capacity(LENGTH);
         bytes.push(VERSION);
         bytes.extend_from_slice(self.after.id.as_bytes());
@@ -70,31 +119,30 @@ impl Cursor {
             bytes.extend_from_slice(&moment.to_be_bytes());
         }
         bytes.extend_from_slice(&question.to_be_bytes());
-        URL_SAFE_NO_PAD.encode(bytes)
+        key.sign(PURPOSE, bytes)
     }
 
-    /// Read an opaque text back, refusing one that belongs to another question.
-    pub fn decode(text: &str, question: u64) -> Result<Cursor, CursorError> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError::Malformed)?;
-        let bytes: [u8; LENGTH] = bytes.try_into().map_err(|_| CursorError::Malformed)?;
-        if bytes[0] != VERSION {
+    /// Read an opaque text back, with the digest of the question it belongs to: to be compared
+    /// with [`Query::digest`] once the question is known, which may count times from `asked_at`.
+    pub fn decode(text: &str, key: &CursorKey) -> Result<(Cursor, u64), CursorError> {
+        let content = key.read(PURPOSE, text)?;
+        let content: [u8; CONTENT] = content.try_into().map_err(|_| CursorError::Malformed)?;
+        if content[0] != VERSION {
             return Err(CursorError::Malformed);
         }
         let mut id = [0; 16];
-        id.copy_from_slice(&bytes[1..17]);
+        id.copy_from_slice(&content[1..17]);
         let mut numbers = [[0; 8]; 5];
-        for (number, part) in numbers.iter_mut().zip(bytes[17..].chunks_exact(8)) {
+        for (number, part) in numbers.iter_mut().zip(content[17..].chunks_exact(8)) {
             number.copy_from_slice(part);
         }
-        let [at, from, to, asked_at, asked] = numbers;
-        if u64::from_be_bytes(asked) != question {
-            return Err(CursorError::OtherQuestion);
-        }
-        Ok(Cursor {
+        let [at, from, to, asked_at, question] = numbers;
+        let cursor = Cursor {
             after: Place { at: Micros::from_be_bytes(at), id: Uuid::from_bytes(id) },
             window: Window { from: Micros::from_be_bytes(from), to: Micros::from_be_bytes(to) },
             asked_at: Micros::from_be_bytes(asked_at),
-        })
+        };
+        Ok((cursor, u64::from_be_bytes(question)))
     }
 }
 
@@ -125,7 +173,7 @@ pub enum CursorError {
     /// Not a text this program printed.
     #[error("the cursor is malformed; pass next_cursor of the previous page unchanged")]
     Malformed,
-    /// Printed for another filter or window.
+    /// Printed for another filter, order or window.
     #[error("the cursor belongs to another question; repeat the parameters of the first page")]
     OtherQuestion,
 }
@@ -137,22 +185,35 @@ mod tests {
     use super::super::{Direction, Field, Filter, Order, Selection, TextTest};
     use super::*;
 
+    fn key(secret: u8) -> CursorKey {
+        CursorKey::new([secret; 32])
+    }
+
     proptest! {
         #[test]
-        fn a_printed_cursor_parses_to_itself(
+        fn a_printed_cursor_parses_to_itself_under_its_own_key_only(
             at: i64, id: u128, from: i64, to: i64, asked_at: i64, question: u64
         ) {
             let after = Place { at, id: Uuid::from_u128(id) };
             let cursor = Cursor { after, window: Window { from, to }, asked_at };
-            prop_assert_eq!(Cursor::decode(&cursor.encode(question), question), Ok(cursor));
-            let other = Cursor::decode(&cursor.encode(question), question ^ 1);
-            prop_assert_eq!(other, Err(CursorError::OtherQuestion));
+            let text = cursor.encode(question, &key(1));
+            prop_assert_eq!(Cursor::decode(&text, &key(1)), Ok((cursor, question)));
+            prop_assert_eq!(Cursor::decode(&text, &key(2)), Err(CursorError::Malformed));
+        }
+
+        #[test]
+        fn a_cursor_with_one_bit_changed_is_refused(id: u128, bit in 0..LENGTH * 8) {
+            let after = Place { at: 5, id: Uuid::from_u128(id) };
+            let cursor = Cursor { after, window: Window { from: 0, to: 9 }, asked_at: 9 };
+            let mut bytes = URL_SAFE_NO_PAD.decode(cursor.encode(7, &key(1))).unwrap();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            let forged = Cursor::decode(&URL_SAFE_NO_PAD.encode(bytes), &key(1));
+            prop_assert_eq!(forged, Err(CursorError::Malformed));
         }
 
         #[test]
         fn any_other_text_is_refused(text in "\\PC*") {
-            prop_assume!(URL_SAFE_NO_PAD.decode(&text).map_or(true, |b| b.len() != LENGTH));
-            prop_assert_eq!(Cursor::decode(&text, 0), Err(CursorError::Malformed));
+            prop_assert_eq!(Cursor::decode(&text, &key(1)), Err(CursorError::Malformed));
         }
 
         #[test]

@@ -15,6 +15,7 @@ mod cursor;
 mod feed;
 mod field;
 mod filter;
+pub mod language;
 pub mod memory;
 mod order;
 mod reader;
@@ -22,7 +23,7 @@ mod reader;
 use crate::event::{Micros, StoredEvent};
 
 pub use count::{Bucket, ExportFormat, Facet, FacetValue, Facets, Interval};
-pub use cursor::{Cursor, CursorError, Place};
+pub use cursor::{Cursor, CursorError, CursorKey, Place};
 pub use feed::{Extents, FeedPage, FeedQuery, NextRow, Positions, log_of};
 pub use field::Field;
 pub use filter::{Comparison, Filter, Pattern, TargetField, TextTest, TimeField, words};

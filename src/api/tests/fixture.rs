@@ -16,6 +16,7 @@ use crate::event::{
     Micros, Origin, Outcome, StoredActor, StoredChanges, StoredEvent, StoredPosition, StoredTarget,
     TimeSource, Verb,
 };
+use crate::query::CursorKey;
 use crate::query::memory::MemoryReader;
 use crate::telemetry::Health;
 
@@ -33,6 +34,8 @@ pub fn state(events: Vec<StoredEvent>) -> ApiState {
         authenticator: crate::api::Authenticator::None,
         registry: prometheus::Registry::new(),
         health: Health::default(),
+        cursors: CursorKey::new([7; 32]),
+        tails: crate::api::Tails::default(),
         now: || NOW,
     }
 }

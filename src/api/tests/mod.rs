@@ -1,6 +1,7 @@
 //! The API as its callers see it, over the naive reader, with the clock stopped.
 
-mod fixture;
+pub(super) mod fixture;
+mod tail;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
