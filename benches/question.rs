@@ -187,7 +187,7 @@ impl Bench {
                 times.extend(took);
             }
         }
-        let [api, reader, sql] = times.map(|times| quantiles(times));
+        let [api, reader, sql] = times.map(quantiles);
         println!("| {} | {api} | {reader} | {sql} |", case.name);
     }
 

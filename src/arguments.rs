@@ -7,6 +7,7 @@
 //!
 //! Deliberately unknown here: what the subcommands do.
 
+mod key;
 mod quarantine;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use trailhouse::app::Role;
 use trailhouse::demo::BrokerMode;
 use trailhouse::event::PartitionId;
 
+pub use key::KeyCommand;
 pub use quarantine::QuarantineCommand;
 
 /// A company's whole audit trail, from Kafka into ClickHouse, and answered over HTTP.
@@ -133,6 +135,19 @@ Waits for a ClickHouse and a Kafka that do not answer yet; /readyz names them.")
         config: Option<PathBuf>,
         #[command(subcommand)]
         command: QuarantineCommand,
+    },
+
+    /// Make, list and revoke API keys.
+    #[command(after_help = "Examples:
+  trailhouse key create --config trailhouse.toml --name siem --role reader --tenant acme
+  trailhouse key list --config trailhouse.toml
+  trailhouse key revoke 5f0c9ae2b1d34477 --config trailhouse.toml")]
+    Key {
+        /// Settings file.
+        #[arg(long, short, global = true)]
+        config: Option<PathBuf>,
+        #[command(subcommand)]
+        command: KeyCommand,
     },
 
     /// Hold what is stored against Kafka's offsets: what is lost, what is there twice, and where.

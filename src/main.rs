@@ -22,7 +22,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use serde::Serialize;
 use trailhouse::app::output::{output, reader_left, say, tell};
-use trailhouse::app::{Service, audit, ingest, mappings, produce, quarantine, replay};
+use trailhouse::app::{Service, audit, ingest, key, mappings, produce, quarantine, replay};
 use trailhouse::audit::Scope;
 use trailhouse::config::{Config, Loaded};
 use trailhouse::demo::{self, DemoOptions};
@@ -32,7 +32,8 @@ use trailhouse::telemetry;
 use trailhouse::warehouse::{Wanted, Warehouse, migrate};
 
 use crate::arguments::{
-    Arguments, Command, MappingsCommand, MigrateCommand, OutputFormat, QuarantineCommand,
+    Arguments, Command, KeyCommand, MappingsCommand, MigrateCommand, OutputFormat,
+    QuarantineCommand,
 };
 
 /// `EX_CONFIG` of sysexits.h.
@@ -232,6 +233,18 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                         let outcomes = replay::run(&loaded, &selection).await?;
                         replay::report(&outcomes, dry_run, &mut out)?;
                     }
+                }
+                Ok(ExitCode::SUCCESS)
+            })
+            .await
+        }
+        Command::Key { config, command } => {
+            with(config.as_deref(), async |loaded| {
+                let mut out = output();
+                match command {
+                    KeyCommand::Create(args) => key::create(&loaded, args.into(), &mut out).await?,
+                    KeyCommand::List => key::list(&loaded, &mut out).await?,
+                    KeyCommand::Revoke { key } => key::revoke(&loaded, &key, &mut out).await?,
                 }
                 Ok(ExitCode::SUCCESS)
             })

@@ -1,6 +1,7 @@
 //! Who asks, and what they may: the words, whatever the credential was.
 //!
-//! In: what a token or key says. Out: a [`Caller`], and from it the [`TenantScope`] of a question.
+//! In: what a token or key says. Out: a [`Caller`], and from it the [`TenantScope`] of a question;
+//! an [`ApiKey`], and what is kept of one.
 //!
 //! # Invariants
 //! - A scope comes from a caller, and is never wider than the caller's tenants.
@@ -8,9 +9,16 @@
 //!
 //! Deliberately unknown here: HTTP, JWT, where keys are kept.
 
+mod key;
+mod seal;
+
 use std::collections::BTreeSet;
+use std::fmt;
 
 use crate::query::TenantScope;
+
+pub use key::{ApiKey, KEY_BYTES, KeyError, KeyReader, KeyRecord, Lookup, Proof};
+pub use seal::{SealError, SealingKey};
 
 /// What somebody is, each more than the one before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,6 +31,32 @@ pub enum Role {
     Auditor,
     /// Everything.
     Admin,
+}
+
+impl Role {
+    /// Each, the least first.
+    pub const ALL: [Role; 4] = [Role::Reader, Role::Writer, Role::Auditor, Role::Admin];
+
+    /// Its name in settings, claims and answers.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Reader => "reader",
+            Role::Writer => "writer",
+            Role::Auditor => "auditor",
+            Role::Admin => "admin",
+        }
+    }
+
+    /// The role of a name.
+    pub fn named(name: &str) -> Option<Role> {
+        Role::ALL.into_iter().find(|role| role.as_str() == name)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// Somebody who asks.

@@ -1,29 +1,27 @@
-//! Where the API listens, and how long an answer may take.
+//! Where the API listens, who may ask, and what a request may cost.
 //!
-//! In: the `[api]` table of the configuration. Out: [`ApiConfig`].
+//! In: the `[api]` table of the configuration and those below it. Out: [`ApiConfig`].
 //!
 //! # Invariants
-//! - Every field has a default; times are milliseconds.
+//! - Every field has a default; times are milliseconds or seconds, as their names say.
+//! - Without authentication the API listens on loopback alone.
 //!
-//! Deliberately unknown here: routes, tokens.
+//! Deliberately unknown here: routes, how a credential is checked.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
-use crate::query::CursorKey;
-
-/// The fewest bytes of a secret that cannot be guessed.
-const LEAST_SECRET_BYTES: usize = 32;
+use super::auth::AuthConfig;
 
 /// The `[api]` table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ApiConfig {
     /// Address and port to listen on; port 0 takes a free one. Default `127.0.0.1:8080`, which
-    /// only this machine reaches: there are no tokens yet.
+    /// only this machine reaches.
     pub listen: String,
     /// How long a request may take, in milliseconds, before it is answered 503. Default `30000`.
     pub request_timeout_ms: u64,
@@ -34,6 +32,14 @@ pub struct ApiConfig {
     /// process that answers the same callers. Without it a secret is made at start, and a restart
     /// ends every walk.
     pub cursor_secret_file: Option<PathBuf>,
+    /// Who may ask.
+    pub auth: AuthConfig,
+    /// What a request may cost.
+    pub limits: LimitsConfig,
+    /// Which pages may ask from a browser.
+    pub cors: CorsConfig,
+    /// How answers are encrypted.
+    pub tls: TlsConfig,
 }
 
 impl Default for ApiConfig {
@@ -43,8 +49,63 @@ impl Default for ApiConfig {
             request_timeout_ms: 30_000,
             stall_ms: 30_000,
             cursor_secret_file: None,
+            auth: AuthConfig::default(),
+            limits: LimitsConfig::default(),
+            cors: CorsConfig::default(),
+            tls: TlsConfig::default(),
         }
     }
+}
+
+/// The `[api.limits]` table. A limit of reading holds for one statement of one request; 0 is none.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Requests a second of one caller, in the long run; more are answered 429. 0 is no limit.
+    /// Default `50`. Without authentication nobody is told apart, and nobody is limited.
+    pub requests_per_second: u32,
+    /// Requests of one caller at once. Default `200`.
+    pub burst_requests: u32,
+    /// Bytes of a body at most; a longer one is answered 413. Default `2097152`.
+    pub body_bytes: u64,
+    /// How long a body may take to come, in milliseconds, before it is answered 408. Default
+    /// `10000`.
+    pub body_timeout_ms: u64,
+    /// Rows that ClickHouse may read for an answer; more are answered 422. Default `1000000000`.
+    pub read_rows: u64,
+    /// Bytes that ClickHouse may read for an answer; more are answered 422. Default `0`.
+    pub read_bytes: u64,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> LimitsConfig {
+        LimitsConfig {
+            requests_per_second: 50,
+            burst_requests: 200,
+            body_bytes: 2_097_152,
+            body_timeout_ms: 10_000,
+            read_rows: 1_000_000_000,
+            read_bytes: 0,
+        }
+    }
+}
+
+/// The `[api.cors]` table.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CorsConfig {
+    /// Origins whose pages may ask, such as `https://console.example`. Default none.
+    pub origins: Vec<String>,
+}
+
+/// The `[api.tls]` table: both files, or neither. They are read at start.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsConfig {
+    /// The certificate and those that it rests on, PEM. Default none.
+    pub certificate_file: Option<PathBuf>,
+    /// Its private key, PEM. Default none.
+    pub key_file: Option<PathBuf>,
 }
 
 impl ApiConfig {
@@ -52,19 +113,21 @@ impl ApiConfig {
     pub fn check(&self) -> Vec<(String, String)> {
         let mut wrong = Vec::new();
         let mut say = |field: &str, message: String| wrong.push((field.to_owned(), message));
-        match self.listen.parse::<std::net::SocketAddr>() {
+        match self.listen.parse::<SocketAddr>() {
             Err(_) => say(
                 "listen",
                 format!("`{}` is no ADDRESS:PORT, such as 127.0.0.1:8080", self.listen),
             ),
-            Ok(address) if !address.ip().is_loopback() => say(
-                "listen",
-                format!(
-                    "`{}` is reached from outside, and there are no tokens yet; listen on a \
-                         loopback address",
-                    self.listen
-                ),
-            ),
+            Ok(address) if !address.ip().is_loopback() && !self.auth.is_required() => {
+                let fix = "set api.auth.mode = \"token\", or listen on a loopback address";
+                say(
+                    "listen",
+                    format!(
+                        "`{}` is reached from outside, and anybody may ask; {fix}",
+                        self.listen
+                    ),
+                );
+            }
             Ok(_) => {}
         }
         if self.request_timeout_ms == 0 {
@@ -73,6 +136,32 @@ impl ApiConfig {
         if self.stall_ms == 0 {
             say("stall_ms", "is 0, which sends nothing; give at least 1".to_owned());
         }
+        let limits = &self.limits;
+        for (field, value) in
+            [("body_bytes", limits.body_bytes), ("body_timeout_ms", limits.body_timeout_ms)]
+        {
+            if value == 0 {
+                say(&format!("limits.{field}"), "is 0, which takes no body".to_owned());
+            }
+        }
+        for (at, origin) in self.cors.origins.iter().enumerate() {
+            if !is_origin(origin) {
+                let message =
+                    format!("`{origin}` is no SCHEME://HOST[:PORT], such as https://a.example");
+                say(&format!("cors.origins.{at}"), message);
+            }
+        }
+        match (&self.tls.certificate_file, &self.tls.key_file) {
+            (Some(_), None) => say("tls.key_file", "is missing beside certificate_file".to_owned()),
+            (None, Some(_)) => say("tls.certificate_file", "is missing beside key_file".to_owned()),
+            _ => {}
+        }
+        wrong.extend(
+            self.auth
+                .check()
+                .into_iter()
+                .map(|(field, message)| (format!("auth.{field}"), message)),
+        );
         wrong
     }
 
@@ -81,55 +170,30 @@ impl ApiConfig {
         Duration::from_millis(self.stall_ms)
     }
 
-    /// What cursors are signed with.
-    pub fn cursor_key(&self) -> Result<CursorKey, CursorSecretError> {
-        let mut secret = [0; 32];
-        match &self.cursor_secret_file {
-            None => getrandom::fill(&mut secret).map_err(CursorSecretError::Random)?,
-            Some(path) => {
-                let cannot = |cause| CursorSecretError::File { path: path.clone(), cause };
-                let text = std::fs::read(path).map_err(cannot)?;
-                let text = text.trim_ascii_end();
-                if text.len() < LEAST_SECRET_BYTES {
-                    return Err(CursorSecretError::Short { path: path.clone(), bytes: text.len() });
-                }
-                secret = Sha256::digest(text).into();
-            }
-        }
-        Ok(CursorKey::new(secret))
-    }
-
     /// How long a request may take.
     pub fn request_timeout(&self) -> Duration {
         Duration::from_millis(self.request_timeout_ms)
     }
+
+    /// Every setting set, for the check of names and types.
+    pub fn example() -> ApiConfig {
+        let mut example = ApiConfig::default();
+        example.auth.jwks_file = Some(PathBuf::new());
+        example.auth.jwks_url = Some(String::new());
+        example.auth.sealing_key_file = Some(PathBuf::new());
+        example.cursor_secret_file = Some(PathBuf::new());
+        example.cors.origins = vec![String::new()];
+        example.tls.certificate_file = Some(PathBuf::new());
+        example.tls.key_file = Some(PathBuf::new());
+        example
+    }
 }
 
-/// There is no secret to sign cursors with.
-#[derive(Debug, thiserror::Error)]
-pub enum CursorSecretError {
-    /// The file cannot be read.
-    #[error("api.cursor_secret_file {}: {cause}; name a file that this user may read", path.display())]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        cause: std::io::Error,
-    },
-    /// The file is too short.
-    #[error(
-        "api.cursor_secret_file {}: has {bytes} bytes; give it {LEAST_SECRET_BYTES} random ones or \
-         more", path.display()
-    )]
-    Short {
-        /// The file.
-        path: PathBuf,
-        /// How long it is.
-        bytes: usize,
-    },
-    /// The system has no random numbers.
-    #[error("no random numbers to sign cursors with: {0}; set api.cursor_secret_file")]
-    Random(getrandom::Error),
+/// As a browser writes one: no path, not even a slash, and no star.
+fn is_origin(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let is_host = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
+    rest.is_some_and(|host| !host.is_empty() && host.chars().all(is_host))
 }
 
 #[cfg(test)]
@@ -137,35 +201,47 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_secret_is_that_of_its_file_or_made_anew() {
-        use crate::query::{Cursor, Place, Window};
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let path = Some(file.path().to_owned());
-        let filed = ApiConfig { cursor_secret_file: path, ..ApiConfig::default() };
-        std::fs::write(file.path(), "short\n").unwrap();
-        let error = filed.cursor_key().unwrap_err().to_string();
-        assert!(error.contains("has 5 bytes"), "{error}");
-        std::fs::write(file.path(), "x".repeat(32) + "\n").unwrap();
-
-        let after = Place { at: 1, id: uuid::Uuid::nil() };
-        let cursor = Cursor { after, window: Window { from: 0, to: 2 }, asked_at: 2 };
-        let reads = |one: &ApiConfig, other: &ApiConfig| {
-            let text = cursor.encode(0, &one.cursor_key().unwrap());
-            Cursor::decode(&text, &other.cursor_key().unwrap()).is_ok()
-        };
-        assert!(reads(&filed, &filed));
-        assert!(!reads(&ApiConfig::default(), &ApiConfig::default()));
-        assert!(!reads(&filed, &ApiConfig::default()));
+    fn every_problem_is_named_at_once() {
+        assert_eq!(ApiConfig::default().check(), []);
+        let mut config =
+            ApiConfig { listen: "localhost".into(), request_timeout_ms: 0, ..ApiConfig::default() };
+        config.limits.body_bytes = 0;
+        config.limits.body_timeout_ms = 0;
+        config.cors.origins =
+            vec!["https://a.example:1".into(), "*".into(), "https://a.example/".into()];
+        config.tls.key_file = Some("k".into());
+        config.auth.mode = "open".into();
+        let fields: Vec<String> = config.check().into_iter().map(|(field, _)| field).collect();
+        assert_eq!(
+            fields,
+            [
+                "listen",
+                "request_timeout_ms",
+                "limits.body_bytes",
+                "limits.body_timeout_ms",
+                "cors.origins.1",
+                "cors.origins.2",
+                "tls.certificate_file",
+                "auth.mode"
+            ]
+        );
     }
 
     #[test]
-    fn every_problem_is_named_at_once() {
-        assert_eq!(ApiConfig::default().check(), []);
-        let config =
-            ApiConfig { listen: "localhost".into(), request_timeout_ms: 0, ..ApiConfig::default() };
-        let fields: Vec<String> = config.check().into_iter().map(|(field, _)| field).collect();
-        assert_eq!(fields, ["listen", "request_timeout_ms"]);
-        let open = ApiConfig { listen: "0.0.0.0:8080".into(), ..ApiConfig::default() };
-        assert!(open.check()[0].1.contains("loopback"));
+    fn without_authentication_only_this_machine_is_answered() {
+        for (listen, mode, holds) in [
+            ("0.0.0.0:8080", "none", false),
+            ("[::]:8080", "none", false),
+            ("192.0.2.1:80", "none", false),
+            ("127.0.0.1:8080", "none", true),
+            ("[::1]:8080", "none", true),
+            ("0.0.0.0:8080", "token", true),
+        ] {
+            let mut config = ApiConfig { listen: listen.into(), ..ApiConfig::default() };
+            config.auth.mode = mode.into();
+            let told = config.check();
+            assert_eq!(told.is_empty(), holds, "{listen} {mode}: {told:?}");
+            assert!(holds || told[0].1.contains("loopback"), "{told:?}");
+        }
     }
 }

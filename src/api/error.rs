@@ -15,13 +15,16 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::auth::Unknown;
+use super::body::BodyFault;
+use crate::access::Role;
 use crate::query::ReadError;
 
 pub(super) const CONTENT_TYPE: &str = "application/problem+json";
 
 /// How soon to ask again when something is not ready, in seconds: about as long as a restart of
 /// ClickHouse takes.
-const RETRY_AFTER: &str = "5";
+const RETRY_AFTER_S: u64 = 5;
 
 /// One problem; boxed, for it travels in every `Result`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +54,9 @@ struct Content {
     /// The parts that are not ready.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     failing: Vec<Failing>,
+    /// How soon to ask again, in seconds: `Retry-After`.
+    #[serde(skip)]
+    retry_after_s: Option<u64>,
 }
 
 /// A part that is not ready.
@@ -65,10 +71,17 @@ pub struct Failing {
 impl Problem {
     fn new(status: StatusCode, kind: &str, title: &'static str, detail: String) -> Problem {
         let kind = format!("urn:trailhouse:problem:{kind}");
-        let (instance, parameter, allowed, failing) = (None, None, Vec::new(), Vec::new());
-        let content =
-            Content { kind, title, status, detail, instance, parameter, allowed, failing };
-        Problem(Box::new(content))
+        Problem(Box::new(Content {
+            kind,
+            title,
+            status,
+            detail,
+            instance: None,
+            parameter: None,
+            allowed: Vec::new(),
+            failing: Vec::new(),
+            retry_after_s: None,
+        }))
     }
 
     /// 400: a parameter, and what it allows.
@@ -77,6 +90,21 @@ impl Problem {
         let mut problem = Problem::new(status, "parameter", "A parameter is wrong", detail);
         problem.0.parameter = Some(name.to_owned());
         problem.0.allowed = allowed;
+        problem
+    }
+
+    /// 401: from nobody we know.
+    fn unauthenticated(detail: &str) -> Problem {
+        let status = StatusCode::UNAUTHORIZED;
+        Problem::new(status, "unauthenticated", "Who asks is not known", detail.to_owned())
+    }
+
+    /// 403: somebody who may not.
+    pub fn forbidden(role: Role, least: Role) -> Problem {
+        let detail = format!("this needs the role {least}; the credential gives {role}");
+        let mut problem = Problem::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail);
+        problem.0.allowed =
+            Role::ALL.iter().filter(|role| **role >= least).map(Role::to_string).collect();
         problem
     }
 
@@ -106,7 +134,10 @@ impl Problem {
     /// 503: try again.
     pub fn unavailable(detail: &str) -> Problem {
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        Problem::new(status, "unavailable", "Not available now", detail.to_owned())
+        let mut problem =
+            Problem::new(status, "unavailable", "Not available now", detail.to_owned());
+        problem.0.retry_after_s = Some(RETRY_AFTER_S);
+        problem
     }
 
     /// 503: parts that are not ready.
@@ -131,6 +162,12 @@ impl From<ReadError> for Problem {
                 tracing::warn!(%error, "read not answered");
                 Problem::unavailable("the store of events does not answer now; try again")
             }
+            ReadError::TooCostly(limit) => {
+                let detail =
+                    format!("the question costs too much: {limit}; narrow its window or filter");
+                let status = StatusCode::UNPROCESSABLE_ENTITY;
+                Problem::new(status, "cost", "Too costly", detail)
+            }
             ReadError::Failed(_) => {
                 tracing::error!(%error, "read failed");
                 Problem::internal()
@@ -139,14 +176,54 @@ impl From<ReadError> for Problem {
     }
 }
 
+impl From<Unknown> for Problem {
+    fn from(unknown: Unknown) -> Problem {
+        tracing::info!(%unknown, "request refused");
+        match unknown {
+            Unknown::Missing => {
+                Problem::unauthenticated("give a token or an API key: Authorization: Bearer TOKEN")
+            }
+            Unknown::Refused(_) | Unknown::Malformed(_) => Problem::unauthenticated(
+                "the credential does not hold; the log says why under this x-request-id",
+            ),
+            Unknown::Unavailable(_) => {
+                Problem::unavailable("credentials cannot be looked up now; try again")
+            }
+            Unknown::TooOften { retry_after_s, .. } => {
+                let status = StatusCode::TOO_MANY_REQUESTS;
+                let detail = format!("ask again in {retry_after_s} s");
+                let mut problem = Problem::new(status, "rate", "Asked too often", detail);
+                problem.0.retry_after_s = Some(retry_after_s);
+                problem
+            }
+        }
+    }
+}
+
+impl From<BodyFault> for Problem {
+    fn from(fault: BodyFault) -> Problem {
+        let (status, title) = match &fault {
+            BodyFault::TooLong { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "The body is too long"),
+            BodyFault::TooSlow { .. } => (StatusCode::REQUEST_TIMEOUT, "The body is too slow"),
+            BodyFault::Broken(_) => (StatusCode::BAD_REQUEST, "The body is broken"),
+        };
+        Problem::new(status, "body", title, fault.to_string())
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let status = self.0.status;
+        let (status, retry_after_s) = (self.0.status, self.0.retry_after_s);
         let mut response = (status, Json(self.0)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+        if let Some(seconds) = retry_after_s {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            // RFC 9110 demands it of every 401.
+            let scheme = HeaderValue::from_static("Bearer realm=\"trailhouse\"");
+            headers.insert(header::WWW_AUTHENTICATE, scheme);
         }
         response
     }

@@ -4,22 +4,23 @@
 //!
 //! # Invariants
 //! - Every event that is stored comes once to whoever hands each `next_cursor` back: late ones,
-//!   backfills and replays too, in the order of storage. No window of time cuts it.
+//!   backfills and replays too, in the order of storage. No
+//!   window of time cuts it but one that is asked for.
 //! - There is always a next cursor. `more` says that asking at once is worth while.
 //! - A cursor may be taken to another filter: it says what has been told, and grants nothing.
 //!
 //! Deliberately unknown here: how rows are found by position.
 
-use axum::Json;
 use axum::extract::State;
 use axum::http::{Uri, header};
 use axum::response::IntoResponse;
+use axum::{Extension, Json};
 use serde::Serialize;
 
 use super::ApiState;
 use super::error::Problem;
-use super::events::{self, FILTERS};
-use super::parameter::Parameters;
+use super::selection;
+use crate::access::Caller;
 use crate::event::StoredEvent;
 use crate::query::{FeedPage, FeedQuery, Positions};
 
@@ -45,13 +46,13 @@ struct Answer {
 
 pub(super) async fn feed(
     State(state): State<ApiState>,
+    Extension(caller): Extension<Caller>,
     uri: Uri,
 ) -> Result<impl IntoResponse, Problem> {
-    let once = [FILTERS.as_slice(), &["cursor", "begin", "limit"]].concat();
-    let parameters = Parameters::read(&uri, &once, &["tenant"])?;
+    let parameters = selection::parameters(&uri, &["cursor", "begin", "limit"])?;
     let limit = parameters.number("limit", 1, MOST)?.unwrap_or(LIMIT);
     let begin = parameters.word("begin", &[Begin::First, Begin::Now], Begin::as_str)?;
-    let (tenants, filter) = (events::tenants(&parameters)?, events::filter(&parameters)?);
+    let (tenants, filter) = selection::unbounded(&parameters, &caller, (state.now)())?;
     let told =
         parameters.get("cursor").map(|text| positions("cursor", text, &state)).transpose()?;
     let until = state.reader.extents().await?;

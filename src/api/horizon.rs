@@ -43,7 +43,8 @@ impl Horizon {
     /// Follow it. What is seen first may be old.
     pub(super) fn follow(&self, reader: &Arc<dyn EventReader>) -> watch::Receiver<View> {
         let mut is_watched = self.0.is_watched.lock().unwrap_or_else(PoisonError::into_inner);
-        let follower = self.0.view.subscribe();
+        let mut follower = self.0.view.subscribe();
+        follower.mark_changed();
         if !*is_watched {
             *is_watched = true;
             tokio::spawn(watch(Arc::clone(&self.0), Arc::clone(reader)));

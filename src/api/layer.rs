@@ -14,16 +14,18 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{StatusCode, Uri, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::CorsLayer;
 use tower_http::request_id::{
     MakeRequestUuid, PropagateRequestIdLayer, RequestId, SetRequestIdLayer,
 };
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::TraceLayer;
 
+use super::config::CorsConfig;
 use super::error::{self, Problem};
 
 /// Routes with everything around them. A later layer is further out.
@@ -37,6 +39,29 @@ pub(super) fn around(routes: Router, request_timeout: Duration) -> Router {
         .layer(TraceLayer::new_for_http().make_span_with(span).on_failure(()))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+}
+
+/// Routes that pages of the allowed origins may ask from a browser (CORS). Outermost: a browser asks
+/// first, without a credential, whether it may.
+pub(super) fn for_browsers(routes: Router, config: &CorsConfig) -> Router {
+    if config.origins.is_empty() {
+        return routes;
+    }
+    let origins = config.origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+    let exposed = [header::LINK, header::RETRY_AFTER, HeaderName::from_static("x-request-id")];
+    let layer = CorsLayer::new()
+        .allow_origin(origins.collect::<Vec<_>>())
+        .allow_methods([Method::GET, Method::POST])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static("last-event-id"),
+            HeaderName::from_static("x-request-id"),
+        ])
+        .expose_headers(exposed)
+        .max_age(Duration::from_secs(600));
+    routes.layer(layer)
 }
 
 async fn no_such_path(uri: Uri) -> Problem {

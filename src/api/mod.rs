@@ -7,37 +7,55 @@
 //! - Every error is `application/problem+json` (RFC 9457) and carries the request's id in
 //!   `x-request-id`.
 //! - What a caller may see is decided for every request, never by a cursor or an id.
+//! - A route is in [`ROUTES`] or it is not there; a test asks each of them as those who may not.
 //!
 //! Deliberately unknown here: ClickHouse, Kafka, how long the process lives.
 
+mod about;
 mod auth;
+mod body;
 mod config;
+mod counts;
 mod error;
 mod events;
+mod export;
 mod feed;
+mod fields;
 mod horizon;
 mod layer;
 mod ops;
 mod parameter;
+mod related;
+mod route;
+mod secret;
+mod selection;
 mod stall;
 mod tail;
 #[cfg(test)]
 mod tests;
 mod ticket;
+mod tls;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::Method;
 use axum::routing::{get, post};
 
+use crate::access::Role;
 use crate::event::Micros;
 use crate::query::{CursorKey, EventReader};
+use crate::schema::Catalog;
 use crate::telemetry::Health;
 
-pub use auth::{Authenticator, Unknown};
-pub use config::ApiConfig;
+pub use auth::{AuthConfig, AuthError, Authenticator, ClaimsConfig, Credentials, Unknown};
+pub use body::BodyFault;
+pub use config::{ApiConfig, CorsConfig, LimitsConfig, TlsConfig};
+pub use route::{Route, Who};
+pub use secret::CursorSecretError;
 pub use stall::Impatient;
 pub use tail::Tails;
+pub use tls::{Tls, TlsError, TlsListener};
 
 /// What the routes answer from.
 #[derive(Clone)]
@@ -50,6 +68,8 @@ pub struct ApiState {
     pub registry: prometheus::Registry,
     /// The parts of the process that fail, beside the store.
     pub health: Health,
+    /// What is mapped.
+    pub catalog: Arc<Catalog>,
     /// What cursors are signed with.
     pub cursors: CursorKey,
     /// What tails share.
@@ -58,27 +78,34 @@ pub struct ApiState {
     pub now: fn() -> Micros,
 }
 
+/// Every route of ours, and who may ask it.
+pub static ROUTES: &[Route] = &[
+    Route::of(Role::Reader, Method::GET, "/v1/events", || get(events::list)),
+    Route::of(Role::Reader, Method::GET, "/v1/events/{id}", || get(events::one)),
+    Route::of(Role::Reader, Method::GET, "/v1/events/{id}/related", || get(related::related)),
+    Route::of(Role::Reader, Method::GET, "/v1/events/count", || get(counts::count)),
+    Route::of(Role::Reader, Method::GET, "/v1/events/histogram", || get(counts::histogram)),
+    Route::of(Role::Reader, Method::GET, "/v1/events/facets", || get(counts::facets)),
+    Route::of(Role::Reader, Method::GET, "/v1/events/export", || get(export::export)),
+    Route::of(Role::Reader, Method::GET, "/v1/events/feed", || get(feed::feed)),
+    Route::of(Role::Reader, Method::GET, tail::PATH, || get(tail::tail)),
+    Route::of(Role::Reader, Method::POST, "/v1/events/tail/ticket", || post(tail::ticket)),
+    Route::of(Role::Reader, Method::GET, "/v1/schemas", || get(about::schemas)),
+    Route::of(Role::Reader, Method::GET, "/v1/me", || get(about::me)),
+    Route::open(Method::GET, "/livez", || get(ops::livez)),
+    Route::open(Method::GET, "/readyz", || get(ops::readyz)),
+    Route::open(Method::GET, "/metrics", || get(ops::metrics)),
+];
+
 /// Every route.
 pub fn router(state: ApiState, config: &ApiConfig) -> Router {
-    let routes = Router::new()
-        .route("/v1/events", get(events::list))
-        .route("/v1/events/feed", get(feed::feed))
-        .route("/v1/events/tail", get(tail::tail))
-        .route("/v1/events/tail/ticket", post(tail::ticket))
-        .route("/v1/events/{id}", get(events::one))
-        .merge(for_operators())
-        .with_state(state);
-    layer::around(routes, config.request_timeout())
+    let routes = route::router(ROUTES.iter(), &state, &config.limits).with_state(state);
+    layer::for_browsers(layer::around(routes, config.request_timeout()), &config.cors)
 }
 
 /// The routes of a process that answers no questions.
 pub fn operations(state: ApiState, config: &ApiConfig) -> Router {
-    layer::around(for_operators().with_state(state), config.request_timeout())
-}
-
-fn for_operators() -> Router<ApiState> {
-    Router::new()
-        .route("/livez", get(ops::livez))
-        .route("/readyz", get(ops::readyz))
-        .route("/metrics", get(ops::metrics))
+    let open = ROUTES.iter().filter(|route| route.who == Who::Anybody);
+    let routes = route::router(open, &state, &config.limits).with_state(state);
+    layer::around(routes, config.request_timeout())
 }

@@ -11,10 +11,10 @@
 
 use axum::extract::Query;
 use axum::http::Uri;
-use chrono::{DateTime, Datelike, Utc};
 
 use super::error::Problem;
 use crate::event::Micros;
+use crate::query::language;
 
 /// The parameters of one request, as they were given.
 #[derive(Debug, Clone)]
@@ -100,7 +100,7 @@ impl Parameters {
     /// A time: RFC 3339, `now`, or a span back from `now`.
     pub(super) fn time(&self, name: &str, now: Micros) -> Result<Option<Micros>, Problem> {
         let Some(value) = self.get(name) else { return Ok(None) };
-        if let Some(time) = time(value, now) {
+        if let Some(time) = language::instant(value, now) {
             return Ok(Some(time));
         }
         let allowed = [
@@ -132,32 +132,6 @@ fn unknown(name: &str, known: Vec<&str>) -> Problem {
     Problem::parameter(name, detail, known.into_iter().map(str::to_owned).collect())
 }
 
-fn time(text: &str, now: Micros) -> Option<Micros> {
-    let micros = match text.strip_prefix('-') {
-        _ if text == "now" => now,
-        Some(span) => now.checked_sub(span_micros(span)?)?,
-        None => DateTime::parse_from_rfc3339(text).ok()?.timestamp_micros(),
-    };
-    let year = DateTime::<Utc>::from_timestamp_micros(micros)?.year();
-    (1..=9999).contains(&year).then_some(micros)
-}
-
-fn span_micros(text: &str) -> Option<Micros> {
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    if !number.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        "w" => 604_800,
-        _ => return None,
-    };
-    number.parse::<i64>().ok()?.checked_mul(seconds)?.checked_mul(1_000_000)
-}
-
 fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -176,38 +150,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    const NOW: Micros = 1_700_000_000_000_000;
-
-    #[test]
-    fn a_time_is_rfc_3339_or_counted_back_from_now() {
-        for (text, expected) in [
-            ("now", Some(NOW)),
-            ("-1s", Some(NOW - 1_000_000)),
-            ("-2m", Some(NOW - 120_000_000)),
-            ("-24h", Some(NOW - 86_400_000_000)),
-            ("-7d", Some(NOW - 7 * 86_400_000_000)),
-            ("-1w", Some(NOW - 7 * 86_400_000_000)),
-            ("1970-01-01T00:00:00.000001Z", Some(1)),
-            ("1970-01-01T01:00:00+01:00", Some(0)),
-            ("1969-12-31T23:59:59Z", Some(-1_000_000)),
-            ("1970-01-01T01:00:00 01:00", None),
-            ("1970-01-01T00:00:00", None),
-            ("1970-01-01", None),
-            ("-", None),
-            ("-h", None),
-            ("--1h", None),
-            ("-+1h", None),
-            ("-1y", None),
-            ("-1ä", None),
-            ("-99999999999999999999h", None),
-            ("-999999w", None),
-            ("24h", None),
-            ("0", None),
-        ] {
-            assert_eq!(time(text, NOW), expected, "{text}");
-        }
-    }
 
     proptest! {
         #[test]

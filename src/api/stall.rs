@@ -112,3 +112,56 @@ impl<I: AsyncWrite + Unpin> AsyncWrite for Connection<I> {
         self.judge(told, context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    /// Takes nothing, and says nothing.
+    struct Stuck;
+
+    impl AsyncRead for Stuck {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Stuck {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_takes_is_given_up_and_silence_is_not() {
+        let mut stuck = Connection { io: Stuck, patience: Duration::from_millis(5), waiting: None };
+        let written = poll_fn(|context| Pin::new(&mut stuck).poll_write(context, b"x"));
+        let written = tokio::time::timeout(Duration::from_secs(10), written).await.unwrap();
+        assert_eq!(written.unwrap_err().kind(), io::ErrorKind::TimedOut);
+
+        // Something was taken since: the next wait is a new one.
+        poll_fn(|context| Pin::new(&mut stuck).poll_flush(context)).await.unwrap();
+        let (mut bytes, mut context) = ([0], Context::from_waker(std::task::Waker::noop()));
+        let mut buffer = ReadBuf::new(&mut bytes);
+        assert!(Pin::new(&mut stuck).poll_read(&mut context, &mut buffer).is_pending());
+        assert!(stuck.waiting.is_none(), "who only listens is not hurried");
+    }
+}

@@ -20,28 +20,32 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::IntoResponse;
+use axum::{Extension, Json};
 use futures_core::Stream;
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::Instant;
 
 use super::ApiState;
+use super::auth::Unknown;
 use super::error::Problem;
-use super::events::{self, FILTERS};
 use super::feed::positions;
 use super::horizon::{Horizon, View};
 use super::parameter::Parameters;
+use super::selection;
 use super::ticket::{self, Tickets};
 use crate::access::Caller;
 use crate::event::StoredEvent;
 use crate::query::{CursorKey, EventReader, FeedPage, FeedQuery, Positions, ReadError};
 
+/// Where it is.
+pub(super) const PATH: &str = "/v1/events/tail";
+/// Parameters beside the filter's.
+const OWN: [&str; 2] = ["cursor", "ticket"];
 const MOST_TAILS: usize = 100;
 /// Events of a page.
 const PAGE: u32 = 500;
@@ -80,12 +84,21 @@ struct Ticket {
     holds_s: u64,
 }
 
+impl Tails {
+    /// Whom a request for a tail is from, where it brings a ticket instead of a credential.
+    pub(super) fn caller(&self, uri: &Uri) -> Option<Result<Caller, Unknown>> {
+        let parameters = selection::parameters(uri, &OWN).ok()?;
+        let caller = self.tickets.caller(parameters.get("ticket")?, std::time::Instant::now());
+        Some(caller.ok_or_else(|| Unknown::Refused("the ticket does not hold".to_owned())))
+    }
+}
+
 pub(super) async fn ticket(
     State(state): State<ApiState>,
-    head: Parts,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
 ) -> Result<impl IntoResponse, Problem> {
-    Parameters::read(&head.uri, &[], &[])?;
-    let caller = caller(&state, &head, None).await?;
+    Parameters::read(&uri, &[], &[])?;
     let ticket = state.tails.tickets.give(caller, std::time::Instant::now());
     let ticket = ticket.ok_or_else(|| Problem::unavailable("too many tickets hold; try again"))?;
     let holds_s = ticket::HOLDS.as_secs();
@@ -95,14 +108,13 @@ pub(super) async fn ticket(
 
 pub(super) async fn tail(
     State(state): State<ApiState>,
-    head: Parts,
+    Extension(caller): Extension<Caller>,
+    uri: Uri,
+    headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
-    let once = [FILTERS.as_slice(), &["cursor", "ticket"]].concat();
-    let parameters = Parameters::read(&head.uri, &once, &["tenant"])?;
-    let caller = caller(&state, &head, parameters.get("ticket")).await?;
-    let tenants = caller.scope(&parameters.list("tenant")?);
-    let filter = events::filter(&parameters)?;
-    let told = match last_event_id(&head.headers) {
+    let parameters = selection::parameters(&uri, &OWN)?;
+    let (tenants, filter) = selection::unbounded(&parameters, &caller, (state.now)())?;
+    let told = match last_event_id(&headers) {
         Some(text) => Some(positions("Last-Event-ID", text, &state)?),
         None => {
             parameters.get("cursor").map(|text| positions("cursor", text, &state)).transpose()?
@@ -130,19 +142,6 @@ pub(super) async fn tail(
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     Ok((headers, Body::from_stream(Messages(messages))))
-}
-
-/// Whom a request is from: whom its ticket stands for, or else as everywhere.
-async fn caller(state: &ApiState, head: &Parts, ticket: Option<&str>) -> Result<Caller, Problem> {
-    if let Some(ticket) = ticket {
-        let caller = state.tails.tickets.caller(ticket, std::time::Instant::now());
-        return caller.ok_or_else(|| {
-            let allowed = "a ticket of POST /v1/events/tail/ticket, within a minute".to_owned();
-            Problem::parameter("ticket", "the ticket does not hold".to_owned(), vec![allowed])
-        });
-    }
-    let caller = state.authenticator.caller(head, &[]).await;
-    caller.map_err(|_| Problem::of_status(StatusCode::UNAUTHORIZED))
 }
 
 /// As a browser sends it when it connects again; an empty one says nothing.

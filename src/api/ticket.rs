@@ -36,7 +36,7 @@ impl Tickets {
     /// A ticket for a caller; `None` where there are too many, or no random numbers.
     pub(super) fn give(&self, caller: Caller, now: Instant) -> Option<String> {
         let mut secret = [0; 32];
-        getrandom::fill(&mut secret).ok()?;
+        aws_lc_rs::rand::fill(&mut secret).ok()?;
         let ticket = URL_SAFE_NO_PAD.encode(secret);
         let mut tickets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tickets.retain(|_, (_, until)| *until > now);

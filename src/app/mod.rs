@@ -13,6 +13,7 @@
 
 pub mod audit;
 pub mod ingest;
+pub mod key;
 pub mod mappings;
 pub mod output;
 pub mod produce;
@@ -31,14 +32,14 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::api::{self, ApiState, Authenticator, Impatient, Tails};
+use crate::api::{self, ApiState, Authenticator, Impatient, Tails, Tls};
 use crate::config::Loaded;
 use crate::pipeline::{Done, Pipeline, Stop};
 use crate::source::kafka::KafkaSource;
 use crate::source::{KafkaConfig, Source as _, SourceError, Waker};
 use crate::telemetry::{Health, Metrics};
 use crate::warehouse::migrate::{self, MigrateError, Standing};
-use crate::warehouse::{ServerError, Warehouse};
+use crate::warehouse::{ReadCost, ServerError, Warehouse};
 
 /// The part of readiness that an up to date ClickHouse stands for.
 const TABLES: &str = "clickhouse";
@@ -83,19 +84,31 @@ impl Service {
             !ingests || !config.kafka.topics.is_empty(),
             "no topic to consume: list at least one [[kafka.topics]], or run --role api"
         );
+        // Flags may have changed what the file was checked for.
+        if let Some((field, message)) = config.api.check().into_iter().next() {
+            bail!("api.{field}: {message}");
+        }
         let warehouse = Warehouse::connect(&config.clickhouse)?;
         let metrics = Metrics::new().context("registering metrics")?;
         let health = Health::default();
+        let now = || chrono::Utc::now().timestamp_micros();
+        let (auth, limits) = (&config.api.auth, &config.api.limits);
+        let cost = ReadCost { rows: limits.read_rows, bytes: limits.read_bytes };
+        let reader = Arc::new(warehouse.clone().with_cost(cost));
         let tails = Tails::default();
         let state = ApiState {
-            reader: Arc::new(warehouse.clone()),
-            authenticator: Authenticator::None,
+            authenticator: Authenticator::open(auth, limits, reader.clone(), now).await?,
+            reader,
             registry: metrics.registry.clone(),
             health: health.clone(),
+            catalog: Arc::new(loaded.catalog.clone()),
             cursors: config.api.cursor_key()?,
             tails: tails.clone(),
-            now: || chrono::Utc::now().timestamp_micros(),
+            now,
         };
+        if let Authenticator::None = state.authenticator {
+            tracing::info!("api.auth.mode is none: whoever reaches the API may do everything");
+        }
         let router = match role {
             Role::Ingest => api::operations(state, &config.api),
             Role::All | Role::Api => api::router(state, &config.api),
@@ -112,9 +125,18 @@ impl Service {
             // A dropped sender stops it as well as a sent word: so does a start that is given up.
             let _ = stopped.await;
         };
-        let listener = Impatient::over(listener, config.api.stall());
-        let server = axum::serve(listener, router).with_graceful_shutdown(shutdown);
-        let api = tokio::spawn(server.into_future());
+        let api = match Tls::of(&config.api.tls)? {
+            None => {
+                let listener = Impatient::over(listener, config.api.stall());
+                let server = axum::serve(listener, router).with_graceful_shutdown(shutdown);
+                tokio::spawn(server.into_future())
+            }
+            Some(tls) => {
+                let listener = Impatient::over(tls.over(listener), config.api.stall());
+                let server = axum::serve(listener, router);
+                tokio::spawn(server.with_graceful_shutdown(shutdown).into_future())
+            }
+        };
         tables_are_fit(&warehouse, ingests, &health).await?;
         let ingest = ingests.then(|| start_ingest(loaded, &warehouse, &metrics, &health));
         tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, ?role, "serving");

@@ -16,8 +16,8 @@ use toml::{Spanned, Value};
 use super::Config;
 use crate::problem::{Problem, Problems, did_you_mean};
 
-/// A table whose keys are the user's own.
-const FREE: &str = "kafka.properties";
+/// Tables whose keys are the user's own.
+const FREE: [&str; 2] = ["kafka.properties", "api.auth.roles"];
 
 /// A settings file; empty where there is none.
 pub struct SettingsFile {
@@ -107,7 +107,7 @@ fn compare(
                 problems.at(key.span(), &field, format!("is unknown{near}"));
                 false
             }
-            (Some(wanted), Some(right)) if field != FREE => {
+            (Some(wanted), Some(right)) if !FREE.contains(&field.as_str()) => {
                 compare_value(&field, value, wanted, right, problems)
             }
             _ => true,

@@ -165,7 +165,7 @@ impl Config {
         let mut config = Config::default();
         config.kafka.topics.push(TopicConfig::default());
         config.clickhouse.password_file = Some(PathBuf::new());
-        config.api.cursor_secret_file = Some(PathBuf::new());
+        config.api = ApiConfig::example();
         config.schemas.dir = Some(PathBuf::new());
         config.tenant.push(TenantConfig { id: String::new(), aliases: vec![String::new()] });
         config
@@ -290,20 +290,25 @@ mod tests {
         let text = std::fs::read_to_string(&path).unwrap();
         let example = toml::Value::try_from(Config::example()).unwrap();
         for (section, value) in example.as_table().unwrap() {
-            let fields = value
-                .as_table()
-                .cloned()
-                .unwrap_or_else(|| value.as_array().unwrap()[0].as_table().unwrap().clone());
-            for field in fields.keys() {
-                let is_set = |line: &str| {
-                    let line = line.trim_start_matches("# ");
-                    line.starts_with(&format!("{field} = "))
-                        || line.contains(&format!("[{section}.{field}]"))
-                };
-                assert!(
-                    text.lines().any(is_set),
-                    "{section}.{field} is not in config/trailhouse.toml"
-                );
+            says_all(&text, section, value);
+        }
+    }
+
+    /// Whether a text has every setting of a section, and of those below it.
+    fn says_all(text: &str, section: &str, value: &toml::Value) {
+        let fields = value
+            .as_table()
+            .cloned()
+            .unwrap_or_else(|| value.as_array().unwrap()[0].as_table().unwrap().clone());
+        for (field, value) in fields {
+            let name = format!("{section}.{field}");
+            let is_set = |line: &str| {
+                let line = line.trim_start_matches("# ");
+                line.starts_with(&format!("{field} = ")) || line.contains(&format!("[{name}]"))
+            };
+            assert!(text.lines().any(is_set), "{name} is not in config/trailhouse.toml");
+            if value.is_table() {
+                says_all(text, &name, &value);
             }
         }
     }

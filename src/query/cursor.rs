@@ -5,7 +5,7 @@
 //!
 //! # Invariants
 //! - A printed cursor parses to itself; any other text is refused, one that differs in a single bit
-//!   too: it is signed with HMAC-SHA-256, of which it carries [`TAG`] bytes.
+//!   too: it is signed with HMAC-SHA-256.
 //! - It carries the question it belongs to (as a digest), so that a cursor taken to another
 //!   filter is refused instead of giving a page of something else.
 //! - It carries the window and the moment it was resolved at, both in microseconds: `-24h` means
@@ -14,10 +14,9 @@
 //!
 //! Deliberately unknown here: how the place is used in SQL.
 
+use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign, verify};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
 use uuid::Uuid;
 
 use super::{Query, TenantScope, TimeField, Window};
@@ -26,8 +25,8 @@ use crate::event::{Micros, StoredEvent, id};
 /// First byte of every cursor; raised when the layout changes.
 const VERSION: u8 = 3;
 const CONTENT: usize = 1 + 16 + 4 * 8 + 8;
-/// How much of the signature is kept, in bytes: what cannot be guessed, and is no longer than that.
-const TAG: usize = 16;
+/// Bytes of the signature.
+const TAG: usize = 32;
 const LENGTH: usize = CONTENT + TAG;
 /// What cursors are signed as.
 const PURPOSE: &str = "trailhouse cursor";
@@ -70,36 +69,29 @@ pub struct Cursor {
 
 /// What cursors are signed with.
 #[derive(Clone)]
-pub struct CursorKey(Hmac<Sha256>);
+pub struct CursorKey(Key);
 
 impl CursorKey {
     /// The key that a secret makes; the same everywhere.
     pub fn new(secret: [u8; 32]) -> CursorKey {
-        // A key is as long as the hash's block, which shorter ones are filled up to.
-        let mut block = [0; 64];
-        block[..32].copy_from_slice(&secret);
-        CursorKey(Hmac::new(&block.into()))
+        CursorKey(Key::new(HMAC_SHA256, &secret))
     }
 
     /// Sign a content for one purpose: what is signed for another is worth nothing here.
     pub(super) fn sign(&self, purpose: &str, mut content: Vec<u8>) -> String {
-        let tag = self.of(purpose, &content).finalize().into_bytes();
-        content.extend_from_slice(&tag[..TAG]);
+        let tag = sign(&self.0, &[purpose.as_bytes(), &content].concat());
+        content.extend_from_slice(tag.as_ref());
         URL_SAFE_NO_PAD.encode(content)
     }
 
     /// The content that was signed for a purpose.
     pub(super) fn read(&self, purpose: &str, text: &str) -> Result<Vec<u8>, CursorError> {
-        let mut bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError::Malformed)?;
-        let content = bytes.len().checked_sub(TAG).ok_or(CursorError::Malformed)?;
-        let tag = bytes.split_off(content);
-        let signed = self.of(purpose, &bytes).verify_truncated_left(&tag);
-        signed.map_err(|_| CursorError::Malformed)?;
-        Ok(bytes)
-    }
-
-    fn of(&self, purpose: &str, content: &[u8]) -> Hmac<Sha256> {
-        self.0.clone().chain_update(purpose).chain_update(content)
+        let mut content = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError::Malformed)?;
+        let length = content.len().checked_sub(TAG).ok_or(CursorError::Malformed)?;
+        let tag = content.split_off(length);
+        let signed = [purpose.as_bytes(), &content].concat();
+        verify(&self.0, &signed, &tag).map_err(|_| CursorError::Malformed)?;
+        Ok(content)
     }
 }
 

@@ -95,6 +95,9 @@ pub enum ReadError {
     /// The store cannot be reached or is not ready; the same question may succeed later.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// The question costs more than a caller may: 422. A narrower one may be answered.
+    #[error("the question costs too much: {0}")]
+    TooCostly(String),
     /// The store answered, but not with an answer: a defect on our side or the schema's.
     #[error("the store refused the question: {0}")]
     Failed(String),

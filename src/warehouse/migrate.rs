@@ -59,6 +59,7 @@ pub const ALL: &[Migration] = &[
     Migration::of(4, "gaps", include_str!("../../deploy/clickhouse/0004_gaps.sql")),
     Migration::of(5, "replays", include_str!("../../deploy/clickhouse/0005_replays.sql")),
     Migration::of(6, "resolutions", include_str!("../../deploy/clickhouse/0006_resolutions.sql")),
+    Migration::of(7, "api_keys", include_str!("../../deploy/clickhouse/0007_api_keys.sql")),
     Migration::of(
         9,
         "batches_reach",

@@ -21,6 +21,7 @@ mod export;
 mod feed;
 mod fitness;
 mod insert;
+mod key;
 mod ledger;
 pub mod migrate;
 pub mod outcome;
@@ -64,8 +65,19 @@ pub struct Warehouse {
     database: Arc<str>,
     url: Arc<str>,
     user: Arc<str>,
+    /// What a read may cost.
+    cost: ReadCost,
     /// The client for reads, once the user's profile is known.
     reader: Arc<OnceCell<Client>>,
+}
+
+/// What ClickHouse may read for one statement; 0 for no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ReadCost {
+    /// Rows.
+    pub rows: u64,
+    /// Bytes, uncompressed.
+    pub bytes: u64,
 }
 
 impl Warehouse {
@@ -87,8 +99,15 @@ impl Warehouse {
             database: config.database.as_str().into(),
             url: config.url.as_str().into(),
             user: config.user.as_str().into(),
+            cost: ReadCost::default(),
             reader: Arc::default(),
         })
+    }
+
+    /// The same, but whose reads may cost no more than this, wherever the user's profile lets us
+    /// say so.
+    pub fn with_cost(self, cost: ReadCost) -> Warehouse {
+        Warehouse { cost, reader: Arc::default(), ..self }
     }
 
     /// Name of the database.
@@ -123,7 +142,11 @@ impl Warehouse {
             let mut client = self.client.clone();
             if readonly != 1 {
                 let seconds = READ_TIMEOUT.as_secs().to_string();
-                client = client.with_setting("max_execution_time", seconds);
+                let ReadCost { rows, bytes } = self.cost;
+                client = client
+                    .with_setting("max_execution_time", seconds)
+                    .with_setting("max_rows_to_read", rows.to_string())
+                    .with_setting("max_bytes_to_read", bytes.to_string());
             }
             if readonly == 0 {
                 client = client.with_setting("readonly", "1");

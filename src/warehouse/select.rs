@@ -289,8 +289,17 @@ impl Warehouse {
     }
 
     pub(super) fn read_error(&self, error: Error) -> ReadError {
-        if let Some(60 | 81) = error_code(&error) {
-            return ReadError::Unavailable(no_table());
+        match error_code(&error) {
+            Some(60 | 81) => return ReadError::Unavailable(no_table()),
+            Some(158) => {
+                let limit = format!("it would read more than {} rows", self.cost.rows);
+                return ReadError::TooCostly(limit);
+            }
+            Some(307) => {
+                let limit = format!("it would read more than {} bytes", self.cost.bytes);
+                return ReadError::TooCostly(limit);
+            }
+            _ => {}
         }
         let told = self.explain(error);
         match told.may_pass() {

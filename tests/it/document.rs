@@ -32,9 +32,10 @@ fn every_command_in_the_documents_is_understood() {
 
 #[test]
 fn every_example_in_the_help_is_understood() {
-    for command in
-        ["demo", "serve", "produce", "ingest", "migrate", "mappings", "check", "verify", "receipt"]
-    {
+    for command in [
+        "demo", "serve", "produce", "ingest", "migrate", "mappings", "key", "check", "verify",
+        "receipt",
+    ] {
         let help = help_of(&[command]);
         let (_, examples) = help.split_once("Example").unwrap();
         let lines = examples.lines().filter_map(|line| line.split_once("trailhouse "));

@@ -25,3 +25,4 @@ mod reading;
 mod reference;
 mod schema;
 mod serve;
+mod stream;

@@ -5,37 +5,157 @@
 //! # Invariants
 //! - A route answers nothing before it has a caller; the operators' routes apart.
 //! - Each API says [`Unknown`] in its own words.
+//! - No credential, nor any part of one that is secret, is in an error or the log.
 //!
 //! Deliberately unknown here: what the caller asks for.
 
+mod claims;
+mod config;
+mod hmac;
+mod jwks;
+mod jwt;
+mod key;
+mod limit;
+#[cfg(test)]
+pub(super) mod tests;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
 
-use crate::access::Caller;
+use self::jwks::{Jwks, Source};
+use self::jwt::Jwt;
+use self::key::Keys;
+use self::limit::Limiter;
+use super::config::LimitsConfig;
+use crate::access::{ApiKey, Caller, KeyReader, SealError, SealingKey};
+use crate::event::Micros;
+
+pub use config::{AuthConfig, ClaimsConfig};
 
 /// How callers are told.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub enum Authenticator {
     /// They are not; for loopback.
     #[default]
     None,
+    /// By what they bring.
+    Token(Arc<Credentials>),
+}
+
+/// What credentials are held against.
+pub struct Credentials {
+    jwt: Option<Jwt>,
+    keys: Keys,
+    limiter: Limiter,
+    now: fn() -> Micros,
 }
 
 impl Authenticator {
-    /// The caller of a request. The body is for schemes that sign it.
-    pub async fn caller(&self, _head: &Parts, _body: &[u8]) -> Result<Caller, Unknown> {
-        match self {
-            Authenticator::None => Ok(Caller::anyone()),
+    /// As the settings say.
+    pub async fn open(
+        config: &AuthConfig,
+        limits: &LimitsConfig,
+        keys: Arc<dyn KeyReader>,
+        now: fn() -> Micros,
+    ) -> Result<Authenticator, AuthError> {
+        if !config.is_required() {
+            return Ok(Authenticator::None);
+        }
+        let source = match (&config.jwks_file, &config.jwks_url) {
+            (Some(path), _) => Some(Source::File(path.clone())),
+            (None, Some(url)) => Some(Source::url(url).map_err(AuthError::Jwks)?),
+            (None, None) => None,
+        };
+        let jwt = match source {
+            None => None,
+            Some(source) => {
+                let refetch = Duration::from_secs(config.jwks_refetch_s);
+                let max_age = Duration::from_secs(config.jwks_max_age_s);
+                let keys = Jwks::open(source, refetch, max_age).await.map_err(AuthError::Jwks)?;
+                Some(Jwt::of(config, keys))
+            }
+        };
+        let sealing = config.sealing_key_file.as_deref().map(SealingKey::read).transpose()?;
+        let keys = Keys::of(keys, sealing, Duration::from_secs(config.key_cache_s));
+        let limiter = Limiter::new(limits.requests_per_second, limits.burst_requests);
+        Ok(Authenticator::Token(Arc::new(Credentials { jwt, keys, limiter, now })))
+    }
+
+    /// The caller of a request, whose address stands in the head as it came. The body is for
+    /// schemes that sign it.
+    pub async fn caller(&self, head: &Parts, body: &[u8]) -> Result<Caller, Unknown> {
+        let Authenticator::Token(credentials) = self else { return Ok(Caller::anyone()) };
+        let caller = credentials.caller(head, body).await?;
+        credentials.limiter.count(&caller.id, Instant::now()).map_err(|wait| {
+            let retry_after_s = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            Unknown::TooOften { id: caller.id.clone(), retry_after_s }
+        })?;
+        Ok(caller)
+    }
+}
+
+impl Credentials {
+    async fn caller(&self, head: &Parts, body: &[u8]) -> Result<Caller, Unknown> {
+        let mut given = head.headers.get_all(AUTHORIZATION).iter();
+        let (Some(given), None) = (given.next(), given.next()) else {
+            return match head.headers.contains_key(AUTHORIZATION) {
+                true => Err(Unknown::Malformed("there are several".to_owned())),
+                false => Err(Unknown::Missing),
+            };
+        };
+        let text = given.to_str().ok().and_then(|text| text.trim().split_once(' '));
+        let malformed = || Unknown::Malformed("Authorization is not SCHEME CREDENTIAL".to_owned());
+        let (scheme, credential) = text.ok_or_else(malformed)?;
+        let credential = credential.trim_start();
+        match scheme.to_ascii_lowercase().as_str() {
+            "bearer" if ApiKey::looks_like(credential) => {
+                self.keys.shown(credential, (self.now)()).await
+            }
+            "bearer" => match &self.jwt {
+                Some(jwt) => jwt.caller(credential).await,
+                None => Err(Unknown::Refused("it is no API key, and JWTs are not set up".into())),
+            },
+            hmac::SCHEME => self.keys.signed(credential, head, body, (self.now)()).await,
+            _ => Err(Unknown::Refused("its scheme is none we know".to_owned())),
         }
     }
 }
 
-/// Why a request is from nobody.
+/// Why callers cannot be told as the settings say.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// The keys of tokens.
+    #[error("api.auth, the keys of tokens: {0}")]
+    Jwks(String),
+    /// The key that seals.
+    #[error("api.auth.sealing_key_file: {0}")]
+    Sealing(#[from] SealError),
+}
+
+/// Why a request is from nobody. Each API says it in its own words; the reasons are for the log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unknown {
-    /// No credential is given.
+    /// No credential is given: 401.
     #[error("the request has no credential")]
     Missing,
-    /// One is given that does not hold; why, for the log.
+    /// One is given that does not hold: 401.
     #[error("the credential does not hold: {0}")]
     Refused(String),
+    /// One is given that cannot be read: 400 where the API has one for it (BloodHound), else 401.
+    #[error("the credential is malformed: {0}")]
+    Malformed(String),
+    /// What it is to be held against cannot be reached: 503.
+    #[error("the credential cannot be looked up: {0}")]
+    Unavailable(String),
+    /// The caller is known, and asks too often: 429.
+    #[error("{id} asks too often")]
+    TooOften {
+        /// Who.
+        id: String,
+        /// When to ask again, in seconds: `Retry-After`.
+        retry_after_s: u64,
+    },
 }

@@ -34,6 +34,7 @@ pub fn state(events: Vec<StoredEvent>) -> ApiState {
         authenticator: crate::api::Authenticator::None,
         registry: prometheus::Registry::new(),
         health: Health::default(),
+        catalog: Arc::default(),
         cursors: CursorKey::new([7; 32]),
         tails: crate::api::Tails::default(),
         now: || NOW,
@@ -49,8 +50,13 @@ pub fn get(api: &Router, path: &str) -> Answered {
 }
 
 pub fn ask(api: &Router, method: &str, path: &str) -> Answered {
+    // What a browser escapes too.
+    let path = path.replace(' ', "%20").replace('<', "%3C").replace('>', "%3E");
+    send(api, Request::builder().method(method).uri(path).body(Body::empty()).unwrap())
+}
+
+pub fn send(api: &Router, request: Request<Body>) -> Answered {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-    let request = Request::builder().method(method).uri(path).body(Body::empty()).unwrap();
     runtime.block_on(async {
         let answer = tokio::time::timeout(Duration::from_secs(10), api.clone().oneshot(request));
         let (parts, body) = answer.await.unwrap().unwrap().into_parts();
@@ -109,4 +115,10 @@ pub fn event(number: u128, occurred_at: Micros) -> StoredEvent {
         repeats: 1,
         raw: Some(format!("{{\"n\":{number}}}")),
     }
+}
+
+/// An event of somebody.
+pub fn by(actor: &str, number: u128, occurred_at: Micros) -> StoredEvent {
+    let actor = StoredActor { id: actor.into(), ..StoredActor::default() };
+    StoredEvent { actor, ..event(number, occurred_at) }
 }

@@ -176,7 +176,7 @@ async fn a_ticket_opens_a_tail_and_a_guess_does_not() {
     let path = format!("/v1/events/tail?ticket={}", ticket["ticket"].as_str().unwrap());
     open(&api, &path, None).await.unwrap();
     let guessed = open(&api, "/v1/events/tail?ticket=guessed", None).await;
-    assert_eq!(guessed.err(), Some(StatusCode::BAD_REQUEST));
+    assert_eq!(guessed.err(), Some(StatusCode::UNAUTHORIZED));
     let forged = open(&api, "/v1/events/tail", Some("AQAA")).await;
     assert_eq!(forged.err(), Some(StatusCode::BAD_REQUEST));
 }
@@ -238,7 +238,7 @@ fn a_feed_tells_every_event_once_whoever_comes_late() {
 #[test]
 fn a_feed_refuses_a_cursor_that_is_not_its_own() {
     let (_, _, api) = growing();
-    for path in ["?cursor=AQAA", "?cursor=x", "?begin=middle", "?limit=1001", "?from=-1h"] {
+    for path in ["?cursor=AQAA", "?cursor=x", "?begin=middle", "?limit=1001", "?from=x"] {
         let answer = get(&api, &format!("/v1/events/feed{path}"));
         assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}");
     }

@@ -176,9 +176,9 @@ fn test(name: &Name, input: &mut Input<'_>) -> Parsed<Filter> {
 
 fn range(opened: usize, input: &mut Input<'_>) -> Parsed<Test> {
     let from = end_of_range(input)?;
+    blanks(input)?;
     let at = input.current_token_start();
-    let no_to =
-        |_: ErrMode<Fault>| fault(at, "a range is [FROM TO TO]: TO is missing here", &["TO"]);
+    let no_to = |_: ErrMode<Fault>| fault(at, "TO is missing here: a range is [A TO B]", &["TO"]);
     joining("TO").parse_next(input).map_err(no_to)?;
     let to = end_of_range(input)?;
     blanks(input)?;

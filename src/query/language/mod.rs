@@ -25,6 +25,7 @@ mod value;
 use super::Filter;
 use crate::event::Micros;
 
+pub use self::name::network;
 pub use self::print::print;
 pub use self::time::instant;
 

@@ -216,7 +216,7 @@ fn sole(test: Test) -> Option<String> {
 }
 
 /// An address or a network; IPv4 is mapped into IPv6.
-pub(super) fn network(text: &str) -> Option<Ipv6Net> {
+pub fn network(text: &str) -> Option<Ipv6Net> {
     let network = match text.parse::<IpAddr>() {
         Ok(address) => IpNet::from(address),
         Err(_) => text.parse().ok()?,

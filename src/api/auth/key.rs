@@ -1,0 +1,116 @@
+//! API keys: shown, or signing.
+//!
+//! In: a key or a signature, and the store of keys. Out: the [`Caller`] it stands for.
+//!
+//! # Invariants
+//! - What the store said of a key is good for `key_cache_s`; so long at most does a key work after it
+//!   was revoked. A store that does not answer then is an error, never a yes.
+//! - What is remembered is bounded, whatever prefixes are tried.
+//!
+//! Deliberately unknown here: what a key may do.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use axum::http::request::Parts;
+
+use super::Unknown;
+use super::hmac::Signed;
+use crate::access::{ApiKey, Caller, KeyReader, KeyRecord, Proof, SealingKey};
+use crate::event::Micros;
+
+/// Keys remembered at most.
+const MOST: usize = 10_000;
+
+/// Checks API keys.
+pub struct Keys {
+    reader: Arc<dyn KeyReader>,
+    sealing: Option<SealingKey>,
+    keep: Duration,
+    known: Mutex<HashMap<String, Known>>,
+}
+
+#[derive(Clone)]
+struct Known {
+    /// `None` where the store has no such key.
+    record: Option<Arc<KeyRecord>>,
+    at: Instant,
+}
+
+impl Keys {
+    /// Keys of a store.
+    pub fn of(reader: Arc<dyn KeyReader>, sealing: Option<SealingKey>, keep: Duration) -> Keys {
+        Keys { reader, sealing, keep, known: Mutex::default() }
+    }
+
+    /// Whose key is shown.
+    pub async fn shown(&self, text: &str, now: Micros) -> Result<Caller, Unknown> {
+        let key = ApiKey::parse(text);
+        let key = key.ok_or_else(|| Unknown::Refused("it is no API key, whole".to_owned()))?;
+        let record = self.valid(key.prefix(), now).await?;
+        if !record.proves(&key) {
+            return Err(refused(key.prefix(), "the secret is wrong, or it is one that signs"));
+        }
+        Ok(record.caller())
+    }
+
+    /// Whose key signed a request.
+    pub async fn signed(
+        &self,
+        prefix: &str,
+        head: &Parts,
+        body: &[u8],
+        now: Micros,
+    ) -> Result<Caller, Unknown> {
+        let signed = Signed::read(&head.headers)?;
+        let record = self.valid(prefix, now).await?;
+        let Proof::Signing(sealed) = &record.proof else {
+            return Err(refused(prefix, "it is to be shown, not to sign with"));
+        };
+        let Some(sealing) = &self.sealing else {
+            return Err(Unknown::Unavailable("api.auth.sealing_key_file is not set".to_owned()));
+        };
+        let secret = sealing.open(prefix, sealed).map_err(|error| {
+            Unknown::Unavailable(format!("the secret of key {prefix} cannot be opened: {error}"))
+        })?;
+        signed.holds(&secret, head, body, now)?;
+        Ok(record.caller())
+    }
+
+    async fn valid(&self, prefix: &str, now: Micros) -> Result<Arc<KeyRecord>, Unknown> {
+        let record = self.look_up(prefix).await?;
+        let record = record.ok_or_else(|| Unknown::Refused("no such API key".to_owned()))?;
+        match record.ended(now) {
+            Some(how) => Err(refused(prefix, how)),
+            None => Ok(record),
+        }
+    }
+
+    async fn look_up(&self, prefix: &str) -> Result<Option<Arc<KeyRecord>>, Unknown> {
+        let asked_at = Instant::now();
+        let known = self.lock().get(prefix).cloned();
+        if let Some(known) = known.filter(|known| known.at.elapsed() < self.keep) {
+            return Ok(known.record);
+        }
+        let record = self.reader.key(prefix).await;
+        let record = record.map_err(|error| Unknown::Unavailable(error.to_string()))?.map(Arc::new);
+        let mut known = self.lock();
+        if known.len() >= MOST {
+            known.retain(|_, known| known.at.elapsed() < self.keep);
+        }
+        if known.len() < MOST {
+            // As old as the question: the answer may have been true then and no more.
+            known.insert(prefix.to_owned(), Known { record: record.clone(), at: asked_at });
+        }
+        Ok(record)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn refused(prefix: &str, why: &str) -> Unknown {
+    Unknown::Refused(format!("key {prefix}: {why}"))
+}

@@ -1,0 +1,264 @@
+//! Questions of every kind, over the naive reader: `q`, order, fields, counts, exports.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Request, StatusCode};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+use super::fixture::{api, by, event, get, ids_of, state};
+use super::{HOUR, NOW};
+use crate::api::{ApiConfig, ApiState, fields, router};
+use crate::event::{
+    Micros, Outcome, StoredActor, StoredChanges, StoredEvent, StoredTarget, TimeSource, Verb,
+};
+
+const MINUTE: Micros = HOUR / 60;
+
+/// An event with a value for everything.
+fn full() -> StoredEvent {
+    let json = |text: &str| serde_json::value::RawValue::from_string(text.into()).ok();
+    let some = || "x".to_owned();
+    let target = || StoredTarget { id: "7".into(), kind: "order".into(), name: "n".into() };
+    let mut full = StoredEvent {
+        source_id: some(),
+        service: some(),
+        reason: some(),
+        actor: StoredActor {
+            id: "ann".into(),
+            kind: some(),
+            name: some(),
+            email: some(),
+            account_id: some(),
+            account_name: some(),
+        },
+        target: target(),
+        targets: vec![target()],
+        client_ip: Some("::ffff:192.0.2.1".parse().unwrap()),
+        user_agent: some(),
+        country: some(),
+        region: some(),
+        session_id: some(),
+        request_id: some(),
+        correlation_id: some(),
+        message: some(),
+        changes: StoredChanges { old: json("{\"n\": 1.50}"), new: json("null") },
+        attributes: [("a.b".to_owned(), some()), ("c".to_owned(), some())].into(),
+        written_by: some(),
+        headers: [("tenant".to_owned(), some())].into(),
+        time_source: TimeSource::Event,
+        ..event(1, NOW - HOUR)
+    };
+    full.kafka.incarnation = some();
+    full
+}
+
+#[test]
+fn q_selects_beside_the_parameters_and_bounds_the_window() {
+    let api = api(vec![
+        by("ann", 1, NOW - HOUR),
+        by("bob", 2, NOW - 2 * HOUR),
+        StoredEvent { outcome: Outcome::Failure, ..by("ann", 3, NOW - 48 * HOUR) },
+    ]);
+    for (query, ids, from, to) in [
+        ("q=actor.id:ann", vec![1], "2026-01-30T12:00:00.000000Z", "2026-01-31T12:00:00.000000Z"),
+        ("q=-actor.id:ann&action=test", vec![2], "2026-01-30T12", "2026-01-31T12:00:00.000000Z"),
+        ("q=occurred_at:>-3d", vec![1, 2, 3], "2026-01-28T12:00:00.000001Z", "2026-01-31T12"),
+        ("q=occurred_at:2026-01-29", vec![3], "2026-01-29T00", "2026-01-30T00"),
+        ("q=occurred_at:<-47h", vec![3], "2026-01-28T13", "2026-01-29T13"),
+        ("q=outcome:failure&from=-7d", vec![3], "2026-01-24T12", "2026-01-31T12"),
+        ("q=occurred_at:>-3d&from=-90m", vec![1], "2026-01-31T10:30", "2026-01-31T12"),
+        ("q=occurred_at:>2027-01-01", vec![], "2027-01-02T00", "2027-01-02T00"),
+        ("q=occurred_at:>-1h%20occurred_at:<-2h", vec![], "2026-01-31T11", "2026-01-31T11"),
+        ("q=actor.id:(ann%20OR%20bob)%20-outcome:failure", vec![1, 2], "2026-01-30T12", "2026"),
+        ("order=occurred_at&from=-7d", vec![3, 2, 1], "2026-01-24T12", "2026-01-31T12"),
+        ("order=-received_at", vec![1, 2], "2026-01-30T12", "2026-01-31T12"),
+        ("client_ip=10.0.0.0/8", vec![], "2026-01-30T12", "2026-01-31T12"),
+    ] {
+        let answer = get(&api, &format!("/v1/events?{query}"));
+        assert_eq!(answer.status, StatusCode::OK, "{query}: {}", answer.body);
+        assert_eq!(ids_of(&answer.body), ids, "{query}");
+        let window = &answer.body["window"];
+        assert!(window["from"].as_str().unwrap().starts_with(from), "{query}: {window}");
+        assert!(window["to"].as_str().unwrap().starts_with(to), "{query}: {window}");
+    }
+}
+
+#[test]
+fn every_field_of_the_language_is_a_parameter_too() {
+    let api = api(vec![full(), event(2, NOW - HOUR)]);
+    for name in crate::query::language::names() {
+        if ["id", "tenant", "occurred_at", "received_at"].contains(&name) {
+            continue;
+        }
+        let whole = serde_json::to_value(full()).unwrap();
+        let value = match name.split_once('.') {
+            Some((group, part)) => &whole[group][part],
+            None => &whole[name],
+        };
+        let path = format!("/v1/events?{name}={}", value.as_str().unwrap());
+        let answer = get(&api, &path);
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.body);
+        assert!(ids_of(&answer.body).contains(&1), "{path}");
+        let other = get(&api, &format!("/v1/events?q={name}:zzz"));
+        let found_or_refused = other.status == 400 || ids_of(&other.body).is_empty();
+        assert!(found_or_refused, "{name}: {}", other.body);
+    }
+}
+
+#[test]
+fn the_fields_of_an_event_are_those_that_may_be_kept() {
+    let whole = serde_json::to_value(StoredEvent { raw: None, ..full() }).unwrap();
+    let keys = |value: &Value| -> BTreeSet<String> {
+        value.as_object().unwrap().keys().cloned().collect()
+    };
+    assert_eq!(keys(&whole), fields::NAMES.map(str::to_owned).into());
+    for (group, parts) in fields::PARTS {
+        let parts: BTreeSet<String> = parts.iter().map(|part| (*part).to_owned()).collect();
+        assert!(parts.is_empty() || parts == keys(&whole[group]), "{group}");
+    }
+
+    let api = api(vec![full()]);
+    for (asked, expected) in [
+        ("id", json!({"id": whole["id"]})),
+        ("action,kafka.offset", json!({"action": "test", "kafka": {"offset": 0}})),
+        ("actor.id,actor", json!({"actor": whole["actor"]})),
+        ("attributes.a.b", json!({"attributes": {"a.b": "x"}})),
+        ("attributes.zzz,verb", json!({"verb": "other"})),
+    ] {
+        let answer = get(&api, &format!("/v1/events?fields={asked}"));
+        assert_eq!(answer.body["events"], json!([expected]), "{asked}");
+    }
+    let request = Request::get("/v1/events?fields=changes.old").body(Body::empty()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let text = runtime.block_on(async {
+        let answer = api.oneshot(request).await.unwrap();
+        to_bytes(answer.into_body(), usize::MAX).await.unwrap()
+    });
+    let text = String::from_utf8(text.to_vec()).unwrap();
+    assert!(text.contains("{\"changes\":{\"old\":{\"n\": 1.50}}}"), "byte for byte: {text}");
+}
+
+#[test]
+fn counts_are_of_records_under_the_very_same_filter() {
+    let twice = by("ann", 1, NOW - HOUR);
+    let read = StoredEvent { verb: Verb::Read, ..by("bob", 2, NOW - 10 * MINUTE) };
+    let target = |kind: &str| StoredTarget { kind: kind.into(), ..StoredTarget::default() };
+    let targets = StoredEvent {
+        target: target("order"),
+        targets: vec![target("order"), target("item")],
+        ..by("ann", 3, NOW - HOUR)
+    };
+    let api = api(vec![twice.clone(), twice, read, targets]);
+    let ask = |path: &str| {
+        let answer = get(&api, path);
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.body);
+        answer.body
+    };
+    assert_eq!(ask("/v1/events/count")["count"], 4);
+    assert_eq!(ask("/v1/events/count?q=actor.id:ann")["count"], 3);
+    assert_eq!(ask("/v1/events/count?actor.id=ann&to=-2h")["count"], 0);
+
+    let drawn = ask("/v1/events/histogram?from=-90m&interval=15m");
+    let buckets = drawn["buckets"].as_array().unwrap();
+    let counts: Vec<u64> = buckets.iter().map(|b| b["count"].as_u64().unwrap()).collect();
+    assert_eq!(counts, [0, 0, 3, 0, 0, 1]);
+    assert_eq!(buckets[0]["from"], "2026-01-31T10:30:00.000000Z");
+    assert_eq!(ask("/v1/events/histogram")["interval"], "15m", "24 hours in at most 120 bars");
+    let week = ask("/v1/events/histogram?from=-70d");
+    assert_eq!(week["interval"], "1d");
+    assert_eq!(week["buckets"].as_array().unwrap().len(), 71);
+
+    let facets = |query: &str| ask(&format!("/v1/events/facets?{query}"));
+    let ann = json!([{"value": "ann", "count": 3}]);
+    let one = facets("field=actor.id&limit=1");
+    assert_eq!(
+        (&one["values"], &one["other_values"], &one["other_count"]),
+        (&ann, &1.into(), &1.into())
+    );
+    assert_eq!(facets("field=actor.id&q=-verb:read")["values"], ann);
+    let kinds = json!([{"value": "item", "count": 1}, {"value": "order", "count": 1}]);
+    assert_eq!(facets("field=target.type")["values"], kinds);
+    assert_eq!(facets("field=verb")["values"][0], json!({"value": "other", "count": 3}));
+    assert_eq!(facets("field=attributes.x")["values"], json!([]));
+}
+
+#[test]
+fn a_count_that_cannot_be_asked_is_refused_by_name() {
+    let api = api(Vec::new());
+    for (path, parameter, detail) in [
+        ("count?limit=1", "limit", "no parameter"),
+        ("count?q=(", "q", "column 2"),
+        ("histogram?interval=2h", "interval", "one of 1m"),
+        ("histogram?interval=1m&from=-7d", "interval", "10080 buckets"),
+        ("histogram?from=0001-01-01T00:00:00Z", "interval", "the most is 2000"),
+        ("facets", "field", "missing"),
+        ("facets?field=actor", "field", "the nearest is action"),
+        ("facets?field=action&limit=1001", "limit", "from 1 to 1000"),
+        ("export?format=xml", "format", "one of ndjson, csv, parquet"),
+        ("export?limit=0", "limit", "from 1"),
+        ("export?cursor=x", "cursor", "no parameter"),
+    ] {
+        let answer = get(&api, &format!("/v1/events/{path}"));
+        assert_eq!(answer.status, StatusCode::BAD_REQUEST, "{path}");
+        assert_eq!(answer.body["parameter"], parameter, "{path}: {}", answer.body);
+        assert!(
+            answer.body["detail"].as_str().unwrap().contains(detail),
+            "{path}: {}",
+            answer.body
+        );
+    }
+}
+
+#[test]
+fn related_is_what_shares_an_operation_and_what_the_actor_did_around_it() {
+    let session = |number, at| StoredEvent { session_id: "s".into(), ..event(number, at) };
+    let mut middle = by("ann", 5, NOW - 5 * MINUTE);
+    middle.session_id = "s".into();
+    let stranger = StoredEvent { tenant: "beta".into(), ..session(9, NOW - 5 * MINUTE) };
+    let api = api(vec![
+        session(1, NOW - 9 * MINUTE),
+        session(2, NOW - MINUTE),
+        session(3, NOW - 3 * HOUR),
+        by("ann", 6, NOW - 7 * MINUTE),
+        by("ann", 7, NOW - 6 * MINUTE),
+        by("bob", 8, NOW - 5 * MINUTE),
+        middle,
+        stranger,
+    ]);
+    let ids = |query: &str, kind: &str| {
+        let answer = get(&api, &format!("/v1/events/{}/related{query}", Uuid::from_u128(5)));
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        ids_of(&json!({"events": answer.body[kind]}))
+    };
+    assert_eq!(ids("", "operation"), [1, 2]);
+    assert_eq!(ids("", "actor"), [6, 7]);
+    assert_eq!(ids("?around=1d", "operation"), [3, 1, 2]);
+    assert_eq!(ids("?limit=1", "actor"), [7]);
+    assert_eq!(ids("?around=0s", "operation"), [0_u128; 0]);
+    let alone = get(&api, &format!("/v1/events/{}/related", Uuid::from_u128(3)));
+    assert_eq!(alone.body["actor"], json!([]), "no actor is not the same actor");
+    let absent = get(&api, &format!("/v1/events/{}/related?tenant=beta", Uuid::from_u128(5)));
+    assert_eq!(absent.status, StatusCode::NOT_FOUND);
+    let long = get(&api, &format!("/v1/events/{}/related?around=32d", Uuid::from_u128(5)));
+    assert_eq!(long.body["parameter"], "around");
+}
+
+#[test]
+fn who_asks_and_what_is_mapped_is_told() {
+    let api = api(Vec::new());
+    let me = get(&api, "/v1/me").body;
+    assert_eq!(me, json!({"id": "anonymous", "role": "admin", "all_tenants": true, "tenants": []}));
+    let text = include_str!("../../../config/schemas/cockpit.toml");
+    let catalog = crate::schema::Catalog::load([("f", "cockpit", text)]).unwrap();
+    let state = ApiState { catalog: Arc::new(catalog), ..state(Vec::new()) };
+    let schemas = get(&router(state, &ApiConfig::default()), "/v1/schemas").body;
+    let cockpit = &schemas["schemas"][0];
+    assert_eq!(cockpit["name"], "cockpit");
+    assert!(cockpit["fields"].as_array().unwrap().contains(&"actor.email".into()), "{cockpit}");
+    assert_eq!(cockpit["required"], json!(["action", "source_id", "occurred_at"]));
+    assert_eq!(get(&api, "/v1/me?x=1").status, StatusCode::BAD_REQUEST);
+}
