@@ -24,6 +24,8 @@ use crate::access::Caller;
 use crate::event::StoredEvent;
 use crate::query::{FeedPage, FeedQuery, Positions};
 
+/// Parameters beside the filter's.
+pub(super) const OWN: [&str; 3] = ["cursor", "begin", "limit"];
 const LIMIT: u32 = 500;
 const MOST: u32 = 1_000;
 
@@ -49,7 +51,7 @@ pub(super) async fn feed(
     Extension(caller): Extension<Caller>,
     uri: Uri,
 ) -> Result<impl IntoResponse, Problem> {
-    let parameters = selection::parameters(&uri, &["cursor", "begin", "limit"])?;
+    let parameters = selection::parameters(&uri, &OWN)?;
     let limit = parameters.number("limit", 1, MOST)?.unwrap_or(LIMIT);
     let begin = parameters.word("begin", &[Begin::First, Begin::Now], Begin::as_str)?;
     let (tenants, filter) = selection::unbounded(&parameters, &caller, (state.now)())?;

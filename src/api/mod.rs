@@ -16,6 +16,7 @@ mod auth;
 mod body;
 mod config;
 mod counts;
+mod docs;
 mod error;
 mod events;
 mod export;
@@ -92,6 +93,9 @@ pub static ROUTES: &[Route] = &[
     Route::of(Role::Reader, Method::POST, "/v1/events/tail/ticket", || post(tail::ticket)),
     Route::of(Role::Reader, Method::GET, "/v1/schemas", || get(about::schemas)),
     Route::of(Role::Reader, Method::GET, "/v1/me", || get(about::me)),
+    Route::open(Method::GET, "/openapi.json", || get(docs::openapi)),
+    Route::open(Method::GET, "/docs", || get(docs::page)),
+    Route::open(Method::GET, "/docs/{file}", || get(docs::file)),
     Route::open(Method::GET, "/livez", || get(ops::livez)),
     Route::open(Method::GET, "/readyz", || get(ops::readyz)),
     Route::open(Method::GET, "/metrics", || get(ops::metrics)),
@@ -106,6 +110,7 @@ pub fn router(state: ApiState, config: &ApiConfig) -> Router {
 /// The routes of a process that answers no questions.
 pub fn operations(state: ApiState, config: &ApiConfig) -> Router {
     let open = ROUTES.iter().filter(|route| route.who == Who::Anybody);
+    let open = open.filter(|route| !docs::PATHS.contains(&route.path));
     let routes = route::router(open, &state, &config.limits).with_state(state);
     layer::around(routes, config.request_timeout())
 }

@@ -45,7 +45,7 @@ use crate::query::{CursorKey, EventReader, FeedPage, FeedQuery, Positions, ReadE
 /// Where it is.
 pub(super) const PATH: &str = "/v1/events/tail";
 /// Parameters beside the filter's.
-const OWN: [&str; 2] = ["cursor", "ticket"];
+pub(super) const OWN: [&str; 2] = ["cursor", "ticket"];
 const MOST_TAILS: usize = 100;
 /// Events of a page.
 const PAGE: u32 = 500;
@@ -76,21 +76,19 @@ impl Tails {
     pub fn close(&self) {
         self.horizon.close();
     }
-}
 
-#[derive(Serialize)]
-struct Ticket {
-    ticket: String,
-    holds_s: u64,
-}
-
-impl Tails {
     /// Whom a request for a tail is from, where it brings a ticket instead of a credential.
     pub(super) fn caller(&self, uri: &Uri) -> Option<Result<Caller, Unknown>> {
         let parameters = selection::parameters(uri, &OWN).ok()?;
         let caller = self.tickets.caller(parameters.get("ticket")?, std::time::Instant::now());
         Some(caller.ok_or_else(|| Unknown::Refused("the ticket does not hold".to_owned())))
     }
+}
+
+#[derive(Serialize)]
+struct Ticket {
+    ticket: String,
+    holds_s: u64,
 }
 
 pub(super) async fn ticket(

@@ -1,6 +1,7 @@
 //! The API as its callers see it, over the naive reader, with the clock stopped.
 
 mod access;
+mod document;
 pub(super) mod fixture;
 mod onward;
 mod questions;
