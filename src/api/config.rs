@@ -27,6 +27,9 @@ pub struct ApiConfig {
     pub listen: String,
     /// How long a request may take, in milliseconds, before it is answered 503. Default `30000`.
     pub request_timeout_ms: u64,
+    /// How long bytes of an answer may wait to be taken, in milliseconds, before the connection is
+    /// cut off. Default `30000`.
+    pub stall_ms: u64,
     /// A file with the secret that cursors are signed with, at least 32 bytes; the same for every
     /// process that answers the same callers. Without it a secret is made at start, and a restart
     /// ends every walk.
@@ -50,6 +53,7 @@ impl Default for ApiConfig {
         ApiConfig {
             listen: "127.0.0.1:8080".into(),
             request_timeout_ms: 30_000,
+            stall_ms: 30_000,
             cursor_secret_file: None,
             auth: AuthConfig::default(),
             audit: AuditConfig::default(),
@@ -141,6 +145,9 @@ impl ApiConfig {
         if self.request_timeout_ms == 0 {
             say("request_timeout_ms", "is 0, which answers nothing; give at least 1".to_owned());
         }
+        if self.stall_ms == 0 {
+            say("stall_ms", "is 0, which sends nothing; give at least 1".to_owned());
+        }
         let limits = &self.limits;
         for (field, value) in [
             ("header_timeout_ms", limits.header_timeout_ms),
@@ -174,6 +181,11 @@ impl ApiConfig {
         );
         wrong.extend(self.compat.check());
         wrong
+    }
+
+    /// How long bytes may wait to be taken.
+    pub fn stall(&self) -> Duration {
+        Duration::from_millis(self.stall_ms)
     }
 
     /// How long a request may take.

@@ -22,7 +22,9 @@ mod docs;
 mod error;
 mod events;
 mod export;
+mod feed;
 mod fields;
+mod horizon;
 mod layer;
 mod ledger;
 mod ops;
@@ -33,9 +35,12 @@ mod route;
 mod secret;
 mod selection;
 mod serve;
+mod stall;
 mod submit;
+mod tail;
 #[cfg(test)]
 mod tests;
+mod ticket;
 mod tls;
 mod write;
 
@@ -62,7 +67,9 @@ pub use refusal::{At, Refusal};
 pub use route::{Route, Who};
 pub use secret::CursorSecretError;
 pub use serve::serve;
+pub use stall::Impatient;
 pub use submit::Submissions;
+pub use tail::Tails;
 pub use tls::{Tls, TlsError, TlsListener};
 pub use write::Normalisers;
 
@@ -93,6 +100,8 @@ pub struct ApiState {
     pub catalog: Arc<Catalog>,
     /// What cursors are signed with.
     pub cursors: CursorKey,
+    /// What tails share.
+    pub tails: Tails,
     /// The clock that relative times are counted from; a function, so that a test can stop it.
     pub now: fn() -> Micros,
 }
@@ -107,6 +116,9 @@ pub static ROUTES: &[Route] = &[
     Route::of(Role::Reader, Method::GET, "/v1/events/histogram", || get(counts::histogram)),
     Route::of(Role::Reader, Method::GET, "/v1/events/facets", || get(counts::facets)),
     Route::of(Role::Reader, Method::GET, "/v1/events/export", || get(export::export)),
+    Route::of(Role::Reader, Method::GET, "/v1/events/feed", || get(feed::feed)),
+    Route::of(Role::Reader, Method::GET, tail::PATH, || get(tail::tail)),
+    Route::of(Role::Reader, Method::POST, "/v1/events/tail/ticket", || post(tail::ticket)),
     Route::of(Role::Reader, Method::GET, "/v1/schemas", || get(about::schemas)),
     Route::of(Role::Reader, Method::GET, "/v1/me", || get(about::me)),
     Route::open(Method::GET, "/openapi.json", || get(docs::openapi)),

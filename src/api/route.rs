@@ -21,6 +21,7 @@ use axum::routing::MethodRouter;
 
 use super::body;
 use super::error::Problem;
+use super::tail;
 use super::{ApiState, LimitsConfig};
 use crate::access::Role;
 
@@ -75,7 +76,8 @@ pub(super) fn router<'r>(
     for route in routes {
         let mut methods = (route.handler)();
         if let Who::Caller(least) = route.who {
-            let door = Door { state: state.clone(), limits: limits.clone(), least };
+            let takes_tickets = route.path == tail::PATH;
+            let door = Door { state: state.clone(), limits: limits.clone(), least, takes_tickets };
             methods = methods.route_layer(from_fn_with_state(door, admit));
         }
         router = router.route(route.path, methods);
@@ -88,6 +90,8 @@ struct Door {
     state: ApiState,
     limits: LimitsConfig,
     least: Role,
+    /// Whether a ticket does in place of a credential.
+    takes_tickets: bool,
 }
 
 async fn admit(
@@ -97,7 +101,11 @@ async fn admit(
 ) -> Result<Response, Problem> {
     let (mut head, body) = request.into_parts();
     let body = body::read(body, &door.limits).await?;
-    let caller = door.state.authenticator.caller(&head, &body).await?;
+    let ticket = door.takes_tickets.then(|| door.state.tails.caller(&head.uri)).flatten();
+    let caller = match ticket {
+        Some(caller) => caller?,
+        None => door.state.authenticator.caller(&head, &body).await?,
+    };
     let reading = door.state.audit.asked(&head, &caller, (door.state.now)());
     let response = if caller.role < door.least {
         Problem::forbidden(caller.role, door.least).into_response()

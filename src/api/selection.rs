@@ -19,7 +19,9 @@ use super::error::Problem;
 use super::parameter::Parameters;
 use crate::access::Caller;
 use crate::event::{Micros, Origin, Outcome, Verb};
-use crate::query::{Field, Filter, Selection, TextTest, Window, language};
+use crate::query::{
+    Comparison, Field, Filter, Selection, TenantScope, TextTest, TimeField, Window, language,
+};
 
 const DAY: Micros = 86_400_000_000;
 
@@ -48,6 +50,20 @@ pub(super) fn selection(
     let window = window(parameters, &query, now)?;
     let tenants = caller.scope(&parameters.list("tenant")?);
     Ok(Selection { tenants, window, filter: filter(parameters, query)? })
+}
+
+/// The same of whatever is stored next, which no window cuts that is not asked for.
+pub(super) fn unbounded(
+    parameters: &Parameters,
+    caller: &Caller,
+    now: Micros,
+) -> Result<(TenantScope, Filter), Problem> {
+    let mut all = vec![filter(parameters, query(parameters, now)?)?];
+    for (name, comparison) in [("from", Comparison::AtLeast), ("to", Comparison::Less)] {
+        let at = parameters.time(name, now)?;
+        all.extend(at.map(|at| Filter::Time(TimeField::OccurredAt, comparison, at)));
+    }
+    Ok((caller.scope(&parameters.list("tenant")?), Filter::All(all)))
 }
 
 /// A window as an answer says it.

@@ -37,7 +37,7 @@ use tokio::task::JoinHandle;
 
 use self::ledger::StoredLedger;
 use crate::access::Tenants;
-use crate::api::{self, ApiState, Authenticator, Normalisers, ReadAudit, Submissions, Tls};
+use crate::api::{self, ApiState, Authenticator, Impatient, Normalisers, ReadAudit, Submissions, Tails, Tls};
 use crate::config::Loaded;
 use crate::gateway::{DeadLetters, Gateway, Recorder};
 use crate::pipeline::{Done, Pipeline, Stop};
@@ -72,6 +72,7 @@ pub struct Service {
     api: JoinHandle<()>,
     /// Who writes down who reads.
     readings: Option<JoinHandle<()>>,
+    tails: Tails,
     stop_api: oneshot::Sender<()>,
 }
 
@@ -124,6 +125,7 @@ impl Service {
         let normalisers: Normalisers = Arc::new(loaded.normalisers());
         let named = config.kafka.topics.iter().filter(|topic| !topic.schema.is_empty());
         let topics = named.map(|topic| (topic.schema.clone(), topic.name.clone()));
+        let tails = Tails::default();
         let state = ApiState {
             reader,
             authenticator,
@@ -140,6 +142,7 @@ impl Service {
             health: health.clone(),
             catalog: Arc::new(loaded.catalog.clone()),
             cursors: config.api.cursor_key()?,
+            tails: tails.clone(),
             now,
         };
         if role != Role::Ingest && !auth.is_required() {
@@ -163,9 +166,13 @@ impl Service {
         };
         let header_timeout = Duration::from_millis(limits.header_timeout_ms);
         let api = match Tls::of(&config.api.tls)? {
-            None => tokio::spawn(api::serve(listener, router, header_timeout, shutdown)),
+            None => {
+                let listener = Impatient::over(listener, config.api.stall());
+                tokio::spawn(api::serve(listener, router, header_timeout, shutdown))
+            }
             Some(tls) => {
-                tokio::spawn(api::serve(tls.over(listener), router, header_timeout, shutdown))
+                let listener = Impatient::over(tls.over(listener), config.api.stall());
+                tokio::spawn(api::serve(listener, router, header_timeout, shutdown))
             }
         };
         tables_are_fit(&warehouse, ingests, &health).await?;
@@ -174,7 +181,7 @@ impl Service {
             false => None,
         };
         tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, ?role, "serving");
-        Ok(Service { address, metrics, ingest, api, readings, stop_api })
+        Ok(Service { address, metrics, ingest, api, readings, tails, stop_api })
     }
 
     /// Wait until a part ends that should not have.
@@ -203,6 +210,8 @@ impl Service {
                 done = Some(ended.await.context("ingest panicked")?.context("ingest")?);
             }
         }
+        // They would go on as long as they are listened to.
+        self.tails.close();
         // The API stops itself if the word cannot be sent.
         let _ = self.stop_api.send(());
         const PATIENCE: Duration = Duration::from_secs(10);

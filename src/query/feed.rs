@@ -11,20 +11,20 @@
 //!   batch become visible one after the other, and a position behind a row that is not there yet
 //!   would lose it.
 //! - Rows of a log come in ascending order of offset and index. Across logs there is no order.
-//! - Printed positions parse to themselves; any other text is refused. They grant nothing.
+//! - Printed positions parse to themselves; any other text is refused, for they are signed. They
+//!   grant nothing.
 //!
 //! Deliberately unknown here: how a store finds rows by position, who may ask.
 
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
-use super::{CursorError, Filter, TenantScope};
+use super::{CursorError, CursorKey, Filter, TenantScope};
 use crate::event::{LogId, OffsetRange, StoredEvent, StoredPosition};
 
 /// First byte of every printed vector; raised when the layout changes.
 const VERSION: u8 = 1;
+/// What positions are signed as.
+const PURPOSE: &str = "trailhouse positions";
 
 /// Where each log is complete: from its first stored offset to its last.
 pub type Extents = BTreeMap<LogId, OffsetRange>;
@@ -111,7 +111,16 @@ impl Positions {
     }
 
     /// The opaque text.
-    pub fn encode(&self) -> String {
+    pub fn encode(&self, key: &CursorKey) -> String {
+        key.sign(PURPOSE, self.bytes())
+    }
+
+    /// Read an opaque text back.
+    pub fn decode(text: &str, key: &CursorKey) -> Result<Positions, CursorError> {
+        Positions::read(&key.read(PURPOSE, text)?).ok_or(CursorError::Malformed)
+    }
+
+    fn bytes(&self) -> Vec<u8> {
         let mut topics: BTreeMap<[&str; 3], Vec<(i32, NextRow)>> = BTreeMap::new();
         for (log, next) in &self.0 {
             let topic = [&*log.cluster, &*log.topic, &*log.incarnation];
@@ -131,15 +140,7 @@ impl Positions {
                 write(&mut bytes, u64::from(next.index));
             }
         }
-        URL_SAFE_NO_PAD.encode(bytes)
-    }
-
-    /// Read an opaque text back.
-    pub fn decode(text: &str) -> Result<Positions, CursorError> {
-        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError::Malformed)?;
-        let positions = Positions::read(&bytes).ok_or(CursorError::Malformed)?;
-        // One text for one vector: no number in more bytes than it needs, no log twice.
-        if positions.encode() == text { Ok(positions) } else { Err(CursorError::Malformed) }
+        bytes
     }
 
     fn read(mut bytes: &[u8]) -> Option<Positions> {
@@ -232,27 +233,37 @@ mod tests {
         prop::collection::btree_map(log(), next, 0..8).prop_map(Positions)
     }
 
+    fn key() -> CursorKey {
+        CursorKey::new([1; 32])
+    }
+
     proptest! {
         #[test]
         fn printed_positions_parse_to_themselves(positions in positions()) {
-            prop_assert_eq!(Positions::decode(&positions.encode()), Ok(positions));
+            let text = positions.encode(&key());
+            prop_assert_eq!(Positions::decode(&text, &key()), Ok(positions));
+            let other = CursorKey::new([2; 32]);
+            prop_assert_eq!(Positions::decode(&text, &other), Err(CursorError::Malformed));
         }
 
         #[test]
-        fn any_other_text_is_refused(text in "\\PC{0,40}", bytes: Vec<u8>) {
-            for text in [text, URL_SAFE_NO_PAD.encode(bytes)] {
-                if let Ok(positions) = Positions::decode(&text) {
-                    prop_assert_eq!(positions.encode(), text);
-                }
-            }
+        fn any_other_text_is_refused(text in "\\PC{0,40}") {
+            prop_assert_eq!(Positions::decode(&text, &key()), Err(CursorError::Malformed));
         }
 
         #[test]
-        fn a_text_that_is_cut_short_is_refused(positions in positions(), cut in 1..9_usize) {
-            let text = positions.encode();
-            let cut = &text[..text.len().saturating_sub(cut)];
-            prop_assert_eq!(Positions::decode(cut), Err(CursorError::Malformed));
+        fn what_is_cut_short_or_goes_on_is_refused(positions in positions(), cut in 1..9_usize) {
+            let mut bytes = positions.bytes();
+            prop_assert_eq!(Positions::read(&bytes[..bytes.len().saturating_sub(cut)]), None);
+            bytes.push(0);
+            prop_assert_eq!(Positions::read(&bytes), None);
         }
+    }
+
+    #[test]
+    fn a_cursor_of_a_page_is_no_positions() {
+        let signed = key().sign("trailhouse cursor", Positions::default().bytes());
+        assert_eq!(Positions::decode(&signed, &key()), Err(CursorError::Malformed));
     }
 
     #[test]
@@ -277,6 +288,6 @@ mod tests {
         };
         let next = NextRow { offset: 1 << 40, index: 0 };
         let positions = Positions((0..12).map(|partition| (log(partition), next)).collect());
-        assert!(positions.encode().len() < 300, "{}", positions.encode().len());
+        assert!(positions.encode(&key()).len() < 300);
     }
 }

@@ -89,7 +89,7 @@ fn clickhouse_tells_of_each_log_what_the_naive_reader_tells() {
     assert_eq!(until, stored);
 
     let filter = prop_oneof![1 => Just(Filter::everything()), 3 => filter()];
-    let limit = select(vec![2_u32, 50, 1000]);
+    let limit = select(vec![20_u32, 100, 1000]);
     runner
         .run(&(scope(), filter, limit), |(tenants, filter, limit)| {
             let after = Positions::default();

@@ -27,4 +27,5 @@ mod reference;
 mod scenario;
 mod schema;
 mod serve;
+mod stream;
 mod unchanged;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{Request, StatusCode};
+use axum::http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 
 use super::NOW;
@@ -16,6 +16,7 @@ use crate::api::{
     ApiConfig, ApiState, AuthConfig, Authenticator, LimitsConfig, ROUTES, Who, router,
 };
 use crate::event::StoredEvent;
+use crate::query::CursorKey;
 
 /// How each route is asked for what is acme's, and what one gets who is not of acme.
 const ROWS: &[(&str, &str, &str, u16)] = &[
@@ -32,6 +33,9 @@ const ROWS: &[(&str, &str, &str, u16)] = &[
     ("GET", "/v1/events/histogram", "/v1/events/histogram?action=only-acme-may-read-this", 200),
     ("GET", "/v1/events/facets", "/v1/events/facets?field=action", 200),
     ("GET", "/v1/events/export", "/v1/events/export?q=action:*", 200),
+    ("GET", "/v1/events/feed", "/v1/events/feed?limit=10", 200),
+    ("GET", "/v1/events/tail", "/v1/events/tail?cursor=BEGIN", 200),
+    ("POST", "/v1/events/tail/ticket", "/v1/events/tail/ticket", 201),
     ("GET", "/v1/schemas", "/v1/schemas", 200),
     ("GET", "/v1/me", "/v1/me", 200),
     ("GET", "/openapi.json", "/openapi.json", 200),
@@ -48,7 +52,7 @@ const ROWS: &[(&str, &str, &str, u16)] = &[
 const COUNTING: &[&str] = &["/v1/events/count", "/v1/events/histogram"];
 
 /// Routes that answer nothing of any tenant, or of the caller's own alone.
-const OF_NO_TENANT: &[&str] = &["/v1/schemas", "/v1/me"];
+const OF_NO_TENANT: &[&str] = &["/v1/schemas", "/v1/me", "/v1/events/tail/ticket"];
 
 /// The route that answers what is around an event, and nothing where that stands alone.
 const AROUND: &str = "/v1/events/{id}/related";
@@ -228,6 +232,8 @@ fn guarded(store: Store) -> Router {
     let of = |tenant: &str, number| StoredEvent { tenant: tenant.into(), ..event(number, NOW - 1) };
     let acme = StoredEvent { action: ACME.into(), ..of("acme", 7) };
     let state = ApiState { authenticator, ..state(vec![acme, of("beta", 8), of("gamma", 9)]) };
+    // So that a tail tells what there is, and ends.
+    state.tails.close();
     router(state, &ApiConfig::default())
 }
 
@@ -236,7 +242,9 @@ fn token(claims: &Value) -> String {
 }
 
 fn ask(api: &Router, method: &str, address: &str, token: Option<String>) -> Answered {
-    let mut request = Request::builder().method(method).uri(address);
+    // A tail from the first event on.
+    let begin = crate::query::Positions::default().encode(&CursorKey::new([7; 32]));
+    let mut request = Request::builder().method(method).uri(address.replace("BEGIN", &begin));
     if let Some(token) = token {
         request = request.header("authorization", format!("Bearer {token}"));
     }

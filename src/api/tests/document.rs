@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde_json::Value;
 
 use super::fixture::{api, get};
-use crate::api::{ROUTES, counts, docs, events, export, fields, related, selection};
+use crate::api::{ROUTES, counts, docs, events, export, feed, fields, related, selection, tail};
 
 fn document() -> Value {
     serde_json::from_str(docs::OPENAPI).unwrap()
@@ -46,6 +46,8 @@ fn every_parameter_of_a_question_stands_in_the_document_and_no_other() {
         ("/v1/events/histogram", with(&counts::OF_HISTOGRAM)),
         ("/v1/events/facets", with(&counts::OF_FACETS)),
         ("/v1/events/export", with(&export::OWN)),
+        ("/v1/events/feed", with(&feed::OWN)),
+        ("/v1/events/tail", with(&tail::OWN)),
         ("/v1/events/{id}", vec!["tenant"]),
         ("/v1/events/{id}/related", [&["tenant"][..], &related::OWN].concat()),
         ("/v1/schemas", vec![]),

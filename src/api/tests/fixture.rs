@@ -52,6 +52,7 @@ pub fn with_log(log: Arc<Log>) -> ApiState {
         health: Health::default(),
         catalog: Arc::default(),
         cursors: CursorKey::new([7; 32]),
+        tails: crate::api::Tails::default(),
         now: || NOW,
     }
 }

@@ -7,6 +7,7 @@ pub mod log;
 mod onward;
 mod questions;
 mod submit;
+mod tail;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -17,9 +18,7 @@ use uuid::Uuid;
 use self::fixture::{api, ask, event, get, ids_of, state};
 use super::{ApiConfig, ApiState, router};
 use crate::event::{Micros, Outcome, StoredActor, StoredEvent, StoredTarget, Verb};
-use crate::query::{
-    Answer, EventReader, Extents, FeedPage, FeedQuery, Page, Query, ReadError, TenantScope,
-};
+use crate::query::{Answer, EventReader, Page, Query, ReadError, TenantScope};
 use crate::telemetry::Health;
 
 /// 2026-01-31T12:00:00Z
@@ -325,14 +324,6 @@ impl EventReader for Broken {
 
     fn get<'a>(&'a self, _: &'a TenantScope, _: Uuid) -> Answer<'a, Option<StoredEvent>> {
         Box::pin(async { Ok(None) })
-    }
-
-    fn extents(&self) -> Answer<'_, Extents> {
-        Box::pin(async { Err(ReadError::Unavailable("secret".into())) })
-    }
-
-    fn feed<'a>(&'a self, _: &'a FeedQuery) -> Answer<'a, FeedPage> {
-        Box::pin(async { Err(ReadError::Failed("secret".into())) })
     }
 
     fn ready(&self) -> Answer<'_, ()> {
