@@ -37,7 +37,7 @@ use crate::event::Micros;
 use crate::query::EventReader;
 use crate::telemetry::Health;
 
-pub use audit::{AuditConfig, ReadAudit, ReadBy, ReadEvent, Reading, Rows};
+pub use audit::{AuditConfig, ReadAudit, ReadBy, ReadEvent, Rows};
 pub use auth::{Aliases, AuthConfig, AuthError, Authenticator, ClaimsConfig, Credentials, Unknown};
 pub use body::BodyFault;
 pub use config::{ApiConfig, CorsConfig, LimitsConfig, TlsConfig};
@@ -73,7 +73,9 @@ pub static ROUTES: &[Route] = &[
 
 /// Every route.
 pub fn router(state: ApiState, config: &ApiConfig) -> Router {
+    let (audit, now) = (state.audit.clone(), state.now);
     let routes = route::router(ROUTES.iter(), &state, &config.limits).with_state(state);
+    let routes = audit::around(routes, audit, now);
     layer::for_browsers(layer::around(routes, config.request_timeout()), &config.cors)
 }
 
