@@ -10,15 +10,17 @@
 //!
 //! Deliberately unknown here: Kafka, what a question means.
 
-use axum::extract::MatchedPath;
-use axum::http::request::Parts;
+use axum::Router;
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, Uri, header};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use chrono::{DateTime, SecondsFormat, Utc};
 use prometheus::IntCounter;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
+use super::auth::Told;
 use crate::access::Caller;
 use crate::event::Micros;
 
@@ -74,7 +76,7 @@ pub struct ReadEvent {
 }
 
 /// Who asked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ReadBy {
     /// Stable identifier.
     pub id: String,
@@ -102,23 +104,17 @@ impl ReadAudit {
     }
 
     /// A reading that begins.
-    pub fn asked(&self, head: &Parts, caller: &Caller, at: Micros) -> Option<Reading> {
+    fn asked(&self, request: &Request, at: Micros) -> Option<Reading> {
         let (queue, lost) = self.queue.clone()?;
-        let text = |name| text(&head.headers, name);
-        let path =
-            head.extensions.get::<MatchedPath>().map_or(head.uri.path(), MatchedPath::as_str);
+        let text = |name| text(request.headers(), name);
+        let path = request.extensions().get::<MatchedPath>();
+        let path = path.map_or(request.uri().path(), MatchedPath::as_str);
         let at = DateTime::<Utc>::from_timestamp_micros(at).unwrap_or_default();
         let event = ReadEvent {
             at: at.to_rfc3339_opts(SecondsFormat::Micros, true),
-            action: format!("{} {path}", head.method),
-            caller: ReadBy {
-                id: caller.id.clone(),
-                name: caller.name.clone(),
-                email: caller.email.clone(),
-                role: caller.role.as_str(),
-                tenants: caller.tenants.iter().cloned().collect(),
-            },
-            request: without_ticket(&head.uri),
+            action: format!("{} {path}", request.method()),
+            caller: ReadBy::default(),
+            request: without_ticket(request.uri()),
             outcome: "failure",
             status: 0,
             rows: None,
@@ -129,18 +125,47 @@ impl ReadAudit {
     }
 }
 
+/// Routes whose requests are told, once they have a caller; whichever API they are of.
+pub(super) fn around(routes: Router, audit: ReadAudit, now: fn() -> Micros) -> Router {
+    match audit.queue {
+        None => routes,
+        Some(_) => routes.layer(from_fn_with_state((audit, now), told)),
+    }
+}
+
+async fn told(
+    State((audit, now)): State<(ReadAudit, fn() -> Micros)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let (reading, caller) = (audit.asked(&request, now()), Told::default());
+    request.extensions_mut().insert(caller.clone());
+    let response = next.run(request).await;
+    if let (Some(reading), Some(caller)) = (reading, caller.get()) {
+        reading.answered(caller, &response);
+    }
+    response
+}
+
 /// A reading that has begun.
-pub struct Reading {
+struct Reading {
     event: ReadEvent,
     queue: mpsc::Sender<ReadEvent>,
     lost: IntCounter,
 }
 
 impl Reading {
-    /// Tell it, with what was answered.
-    pub fn answered(mut self, response: &Response) {
+    /// Tell it, with who asked and what was answered.
+    fn answered(mut self, caller: &Caller, response: &Response) {
         let status = response.status();
         let is_failure = status.is_client_error() || status.is_server_error();
+        self.event.caller = ReadBy {
+            id: caller.id.clone(),
+            name: caller.name.clone(),
+            email: caller.email.clone(),
+            role: caller.role.as_str(),
+            tenants: caller.tenants.iter().cloned().collect(),
+        };
         self.event.outcome = if is_failure { "failure" } else { "success" };
         self.event.status = status.as_u16();
         self.event.rows = response.extensions().get::<Rows>().map(|rows| rows.0);
@@ -169,26 +194,26 @@ fn text(headers: &HeaderMap, name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use axum::body::Body;
-    use axum::http::{Request, StatusCode};
+    use axum::http::StatusCode;
 
     use super::*;
 
-    fn head() -> Parts {
+    fn request() -> Request {
         let request = Request::builder()
             .uri("/v1/events?tenant=acme&ticket=hunter2&limit=1&ticket")
             .header("authorization", "Bearer hunter2")
             .header("user-agent", "curl/8")
             .header("x-request-id", "r-1");
-        request.body(()).unwrap().into_parts().0
+        request.body(Body::empty()).unwrap()
     }
 
     #[test]
     fn a_reading_says_who_what_and_how_much_and_no_credential() {
         let (audit, mut readings) = ReadAudit::new(IntCounter::new("lost", "lost").unwrap());
-        let reading = audit.asked(&head(), &Caller::anyone(), 1_769_860_800_000_000).unwrap();
+        let reading = audit.asked(&request(), 1_769_860_800_000_000).unwrap();
         let mut response = Response::new(Body::empty());
         response.extensions_mut().insert(Rows(3));
-        reading.answered(&response);
+        reading.answered(&Caller::anyone(), &response);
         let told = readings.try_recv().unwrap();
         assert_eq!(told.at, "2026-01-31T12:00:00.000000Z");
         assert_eq!(told.request, "/v1/events?tenant=acme&limit=1");
@@ -196,9 +221,9 @@ mod tests {
         assert_eq!((told.outcome, told.status, told.rows), ("success", 200, Some(3)));
         assert!(!serde_json::to_string(&told).unwrap().contains("hunter2"));
 
-        let refused = audit.asked(&head(), &Caller::anyone(), 0).unwrap();
+        let refused = audit.asked(&request(), 0).unwrap();
         *response.status_mut() = StatusCode::FORBIDDEN;
-        refused.answered(&response);
+        refused.answered(&Caller::anyone(), &response);
         assert_eq!(readings.try_recv().unwrap().outcome, "failure");
     }
 
@@ -207,14 +232,14 @@ mod tests {
         let lost = IntCounter::new("lost", "lost").unwrap();
         let (audit, readings) = ReadAudit::new(lost.clone());
         for _ in 0..MOST_WAITING + 5 {
-            let reading = audit.asked(&head(), &Caller::anyone(), 0).unwrap();
-            reading.answered(&Response::new(Body::empty()));
+            let reading = audit.asked(&request(), 0).unwrap();
+            reading.answered(&Caller::anyone(), &Response::new(Body::empty()));
         }
         assert_eq!((readings.len(), lost.get()), (MOST_WAITING, 5));
     }
 
     #[test]
     fn nothing_is_told_where_nobody_listens() {
-        assert!(ReadAudit::default().asked(&head(), &Caller::anyone(), 0).is_none());
+        assert!(ReadAudit::default().asked(&request(), 0).is_none());
     }
 }

@@ -58,7 +58,7 @@ use crate::query::{CursorKey, EventReader, Ledger};
 use crate::schema::Catalog;
 use crate::telemetry::Health;
 
-pub use audit::{AuditConfig, ReadAudit, ReadBy, ReadEvent, Reading, Rows};
+pub use audit::{AuditConfig, ReadAudit, ReadBy, ReadEvent, Rows};
 pub use auth::{AuthConfig, AuthError, Authenticator, ClaimsConfig, Credentials, Unknown};
 pub use body::BodyFault;
 pub use config::{ApiConfig, CorsConfig, LimitsConfig, TlsConfig};
@@ -137,9 +137,11 @@ pub static ROUTES: &[Route] = &[
 pub fn router(state: ApiState, config: &ApiConfig) -> Router {
     let contracts = contract::speakers(&config.compat);
     let speech = Speech { contracts, now: state.now };
+    let (audit, now) = (state.audit.clone(), state.now);
     let routes = route::router(ROUTES.iter(), &state, &config.limits)
         .with_state(state.clone())
         .merge(contract::routes(&state, config));
+    let routes = audit::around(routes, audit, now);
     let routes = layer::around(routes, config.request_timeout(), speech);
     layer::for_browsers(routes, &config.cors)
 }

@@ -8,7 +8,6 @@
 //!   request. No such handler runs without.
 //! - The body is read before the caller is told, for some credentials sign it; it is never longer
 //!   than `api.limits.body_bytes`.
-//! - Whoever is known and asks is told to the audit of reads, refused or not.
 //!
 //! Deliberately unknown here: what a credential is, what a route answers.
 
@@ -16,7 +15,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::middleware::{Next, from_fn_with_state};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use axum::routing::MethodRouter;
 
 use super::body;
@@ -106,15 +105,9 @@ async fn admit(
         Some(caller) => caller?,
         None => door.state.authenticator.caller(&head, &body).await?,
     };
-    let reading = door.state.audit.asked(&head, &caller, (door.state.now)());
-    let response = if caller.role < door.least {
-        Problem::forbidden(caller.role, door.least).into_response()
-    } else {
-        head.extensions.insert(caller);
-        next.run(Request::from_parts(head, body.into())).await
-    };
-    if let Some(reading) = reading {
-        reading.answered(&response);
+    if caller.role < door.least {
+        return Err(Problem::forbidden(caller.role, door.least));
     }
-    Ok(response)
+    head.extensions.insert(caller);
+    Ok(next.run(Request::from_parts(head, body.into())).await)
 }

@@ -19,7 +19,7 @@ mod limit;
 #[cfg(test)]
 pub(super) mod tests;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use axum::http::header::AUTHORIZATION;
@@ -88,17 +88,44 @@ impl Authenticator {
 
     /// The caller of a request. The body is for schemes that sign it.
     pub async fn caller(&self, head: &Parts, body: &[u8]) -> Result<Caller, Unknown> {
-        let Authenticator::Token(credentials) = self else { return Ok(Caller::anyone()) };
-        let caller = credentials.stored(credentials.caller(head, body).await?);
-        credentials.limiter.count(&caller.id, Instant::now()).map_err(|wait| {
+        let caller = match self {
+            Authenticator::None => Caller::anyone(),
+            Authenticator::Token(credentials) => credentials.limited(head, body).await?,
+        };
+        if let Some(told) = head.extensions.get::<Told>() {
+            told.tell(&caller);
+        }
+        Ok(caller)
+    }
+}
+
+/// Who asked a request: for what surrounds a handler that tells its caller itself.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Told(Arc<OnceLock<Caller>>);
+
+impl Told {
+    fn tell(&self, caller: &Caller) {
+        // Told twice, a request is still from the same.
+        let _ = self.0.set(caller.clone());
+    }
+
+    /// The caller, once they were told.
+    pub(super) fn get(&self) -> Option<&Caller> {
+        self.0.get()
+    }
+}
+
+impl Credentials {
+    /// A caller who does not ask too often.
+    async fn limited(&self, head: &Parts, body: &[u8]) -> Result<Caller, Unknown> {
+        let caller = self.stored(self.caller(head, body).await?);
+        self.limiter.count(&caller.id, Instant::now()).map_err(|wait| {
             let retry_after_s = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             Unknown::TooOften { id: caller.id.clone(), retry_after_s }
         })?;
         Ok(caller)
     }
-}
 
-impl Credentials {
     /// A caller whose tenants have the names that are stored.
     fn stored(&self, caller: Caller) -> Caller {
         let stored = |name: String| self.tenants.resolve(&name).to_owned();
