@@ -19,12 +19,12 @@ mod tests;
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Json};
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use serde_json::json;
@@ -36,6 +36,7 @@ use super::reading::Reading;
 use super::walk::Walk;
 use super::{Asked, Contract};
 use crate::access::Caller;
+use crate::api::Rows;
 use crate::api::auth::Unknown;
 use crate::api::refusal::{At, Refusal};
 use crate::query::{Query, Selection};
@@ -69,7 +70,8 @@ async fn list(State(reading): State<Reading>, request: Request) -> Result<Respon
     let (caller, head) = reading.caller(request).await?;
     let question = Question::read(&head.uri)?;
     let answer = within(wait.bound(), answer(&reading, &caller, &question)).await?;
-    let mut response = Json(answer).into_response();
+    let rows = Rows(answer.data.logs.len() as u64);
+    let mut response = (Extension(rows), Json(answer)).into_response();
     if let Some(applied) = wait.applied() {
         response.headers_mut().insert("preference-applied", applied);
     }

@@ -18,7 +18,7 @@ use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
@@ -29,6 +29,7 @@ use super::reading::Reading;
 use super::walk::{FARTHEST, Walk};
 use super::{Asked, Contract};
 use crate::access::{Caller, Tenants};
+use crate::api::Rows;
 use crate::api::refusal::{At, Refusal};
 use crate::query::{
     Cursor, CursorError, CursorKey, Filter, Query, Selection, Start, TargetField, Window,
@@ -79,7 +80,8 @@ async fn list(State(reading): State<Reading>, request: Request) -> Result<Respon
     let tenant = tenant(&reading.api.tenants, &caller, &head.headers)?;
     let question = Question::read(&head.uri)?;
     let answer = answer(&reading, &caller, tenant, &question).await?;
-    Ok(Json(answer).into_response())
+    let rows = Rows(answer.items.len() as u64);
+    Ok((Extension(rows), Json(answer)).into_response())
 }
 
 /// The tenant that is meant; a foreign one cannot be told from one that does not exist.

@@ -20,7 +20,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use serde_json::{Value, json};
 
 use self::question::Question;
@@ -28,8 +28,8 @@ use super::desk::{Desk, opened};
 use super::walk::LONGEST;
 use super::{Asked, Contract};
 use crate::access::{Caller, Role};
-use crate::api::Refusal;
 use crate::api::write::Submission;
+use crate::api::{Refusal, Rows};
 use crate::query::{Query, Selection};
 
 const SCHEMA: &str = "frontier";
@@ -69,7 +69,7 @@ async fn list(
     State(desk): State<Desk>,
     Path(org_id): Path<String>,
     request: Request,
-) -> Result<Json<Value>, Refusal> {
+) -> Result<(Extension<Rows>, Json<Value>), Refusal> {
     let (head, body) = opened(request).await?;
     check_org_id(&org_id, "ListOrganizationAuditLogsRequest")?;
     let question = Question::read(&head.uri)?;
@@ -88,14 +88,14 @@ async fn list(
         must_exist(&desk, query).await?;
     }
     let logs: Vec<Value> = page.events.iter().map(answer::log).collect();
-    Ok(Json(json!({ "logs": logs })))
+    Ok((Extension(Rows(logs.len() as u64)), Json(json!({ "logs": logs }))))
 }
 
 async fn one(
     State(desk): State<Desk>,
     Path((org_id, id)): Path<(String, String)>,
     request: Request,
-) -> Result<Json<Value>, Refusal> {
+) -> Result<(Extension<Rows>, Json<Value>), Refusal> {
     let (head, body) = opened(request).await?;
     check_org_id(&org_id, "GetOrganizationAuditLogRequest")?;
     let caller = desk.caller(&head, &body, Role::Reader).await?;
@@ -107,7 +107,7 @@ async fn one(
     let page = desk.api.reader.page(&query).await?;
     let mut logs = page.events.iter().map(answer::log);
     if let Some(log) = logs.find(|log| log["id"] == id) {
-        return Ok(Json(json!({ "log": log })));
+        return Ok((Extension(Rows(1)), Json(json!({ "log": log }))));
     }
     if caller.role >= Role::Auditor {
         must_exist(&desk, Query::new(everything, 1)).await?;

@@ -8,9 +8,9 @@
 //!
 //! Deliberately unknown here: RQL's spelling, what a record looks like.
 
-use axum::Json;
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
+use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -20,7 +20,7 @@ use super::filter;
 use super::record::{MEMBERS, Record};
 use super::rql::{Asked, Condition, Operand, Test};
 use crate::access::{Caller, Role};
-use crate::api::Refusal;
+use crate::api::{Refusal, Rows};
 use crate::event::Micros;
 use crate::query::{Filter, Query, Selection, Window};
 
@@ -45,7 +45,7 @@ pub(super) struct Meta {
 pub(super) async fn list(
     State(desk): State<Desk>,
     request: Request,
-) -> Result<Json<Answer>, Refusal> {
+) -> Result<(Extension<Rows>, Json<Answer>), Refusal> {
     let (caller, head) = reader(&desk, request).await?;
     let asked = Asked::read(head.uri.query().unwrap_or_default())?;
     let omitted = omitted(&asked.select)?;
@@ -68,14 +68,15 @@ pub(super) async fn list(
     }
     let total = desk.api.reader.count(&query.selection).await?;
     let pagination = json!({ "offset": asked.offset, "limit": asked.limit, "total": total });
-    Ok(Json(Answer { meta: Meta { pagination, omitted }, data }))
+    let rows = Rows(data.len() as u64);
+    Ok((Extension(rows), Json(Answer { meta: Meta { pagination, omitted }, data })))
 }
 
 pub(super) async fn one(
     State(desk): State<Desk>,
     Path(id): Path<String>,
     request: Request,
-) -> Result<Json<Record>, Refusal> {
+) -> Result<(Extension<Rows>, Json<Record>), Refusal> {
     let (caller, head) = reader(&desk, request).await?;
     let asked = Asked::read(head.uri.query().unwrap_or_default())?;
     if let Some(condition) = asked.conditions.first() {
@@ -95,7 +96,7 @@ pub(super) async fn one(
         record.render();
     }
     record.without(&omitted);
-    Ok(Json(record))
+    Ok((Extension(Rows(1)), Json(record)))
 }
 
 /// A caller who may read.
