@@ -20,8 +20,9 @@ use crate::access::{KeyError, KeyReader, KeyRecord, Lookup, Proof, Role};
 use crate::event::Micros;
 
 const SELECT: &str = "SELECT prefix, name, role, tenants, default_tenant, actor, account_id, \
-    account_name, resellers, secret_sha256, sealed_secret, toUnixTimestamp64Micro(created_at), \
-    toUnixTimestamp64Micro(expires_at), toUnixTimestamp64Micro(revoked_at) FROM api_keys FINAL";
+    account_name, resellers, secret_sha256, sealed_secret, toUnixTimestamp64Micro(created_at) AS \
+    created, toUnixTimestamp64Micro(expires_at) AS expires, toUnixTimestamp64Micro(revoked_at) AS \
+    revoked FROM api_keys FINAL";
 
 const INSERT: &str = "INSERT INTO api_keys (prefix, name, role, tenants, default_tenant, actor, \
     account_id, account_name, resellers, secret_sha256, sealed_secret, created_at, expires_at, \
@@ -42,9 +43,9 @@ struct KeyRow {
     resellers: Vec<String>,
     secret_sha256: String,
     sealed_secret: String,
-    created_at: Micros,
-    expires_at: Micros,
-    revoked_at: Micros,
+    created: Micros,
+    expires: Micros,
+    revoked: Micros,
 }
 
 impl KeyReader for Warehouse {
@@ -123,9 +124,9 @@ fn record(row: KeyRow) -> Result<KeyRecord, KeyError> {
         actor: row.actor,
         account: (row.account_id, row.account_name),
         resellers: row.resellers.into_iter().collect(),
-        created_at: row.created_at,
-        expires_at: some(row.expires_at),
-        revoked_at: some(row.revoked_at),
+        created_at: row.created,
+        expires_at: some(row.expires),
+        revoked_at: some(row.revoked),
     })
 }
 
