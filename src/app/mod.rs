@@ -37,7 +37,9 @@ use tokio::task::JoinHandle;
 
 use self::ledger::StoredLedger;
 use crate::access::Tenants;
-use crate::api::{self, ApiState, Authenticator, Impatient, Normalisers, ReadAudit, Submissions, Tails, Tls};
+use crate::api::{
+    self, ApiState, Authenticator, Impatient, Normalisers, ReadAudit, Submissions, Tails, Tls,
+};
 use crate::config::Loaded;
 use crate::gateway::{DeadLetters, Gateway, Recorder};
 use crate::pipeline::{Done, Pipeline, Stop};
