@@ -21,6 +21,9 @@ use super::parameter::Parameters;
 use crate::access::Caller;
 use crate::query::{Refused, TenantScope, Told};
 
+/// What the quarantine may be asked for.
+pub(super) const OF_QUARANTINE: [&str; 5] = ["topic", "reason", "mapping", "since", "limit"];
+
 const LIMIT: u32 = 100;
 const MOST: u32 = 1_000;
 
@@ -62,8 +65,7 @@ pub(super) async fn quarantine(
     State(state): State<ApiState>,
     uri: Uri,
 ) -> Result<Json<Quarantine>, Problem> {
-    let once = ["topic", "reason", "mapping", "since", "limit"];
-    let parameters = Parameters::read(&uri, &once, &[])?;
+    let parameters = Parameters::read(&uri, &OF_QUARANTINE, &[])?;
     let text = |name| parameters.get(name).map(str::to_owned);
     let wanted = Refused {
         topic: text("topic"),

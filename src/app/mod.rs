@@ -11,6 +11,7 @@
 //!
 //! Deliberately unknown here: arguments, signals, exit codes.
 
+mod answer;
 pub mod audit;
 mod dead_letter;
 pub mod ingest;
@@ -35,19 +36,16 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use self::ledger::StoredLedger;
-use crate::access::Tenants;
-use crate::api::{
-    self, ApiState, Authenticator, Impatient, Normalisers, ReadAudit, Submissions, Tails, Tls,
-};
+use self::answer::Answering;
+use crate::api::{self, Impatient, Tails, Tls};
 use crate::config::Loaded;
-use crate::gateway::{DeadLetters, Gateway, Recorder};
+use crate::gateway::DeadLetters;
 use crate::pipeline::{Done, Pipeline, Stop};
 use crate::source::kafka::KafkaSource;
 use crate::source::{KafkaConfig, Source as _, SourceError, Waker};
 use crate::telemetry::{Health, Metrics};
 use crate::warehouse::migrate::{self, MigrateError, Standing};
-use crate::warehouse::{ReadCost, ServerError, Warehouse};
+use crate::warehouse::{ServerError, Warehouse};
 
 /// The part of readiness that an up to date ClickHouse stands for.
 const TABLES: &str = "clickhouse";
@@ -101,52 +99,10 @@ impl Service {
         let warehouse = Warehouse::connect(&config.clickhouse)?;
         let metrics = Metrics::new().context("registering metrics")?;
         let health = Health::default();
-        let now = || chrono::Utc::now().timestamp_micros();
+        let Answering { state, readings } =
+            answer::from(loaded, role, &warehouse, &metrics, &health).await?;
+        let tails = state.tails.clone();
         let (auth, limits) = (&config.api.auth, &config.api.limits);
-        let cost = ReadCost { rows: limits.read_rows, bytes: limits.read_bytes };
-        let reader = Arc::new(warehouse.clone().with_cost(cost));
-        let (audit, readings) = match config.api.audit.topic.as_str() {
-            "" => (ReadAudit::default(), None),
-            _ => {
-                let (audit, events) = ReadAudit::new(metrics.readings_lost.clone());
-                let (brokers, lost) = (&config.kafka.brokers, metrics.readings_lost.clone());
-                (audit, Some(reading::write(brokers, &config.api.audit, events, lost)?))
-            }
-        };
-        let tenants: Tenants = config.aliases().collect();
-        let authenticator = match role {
-            // It answers no questions.
-            Role::Ingest => Authenticator::None,
-            Role::All | Role::Api => {
-                let keys = reader.clone();
-                Authenticator::open(auth, limits, tenants.clone(), keys, now).await?
-            }
-        };
-        let gateway = Gateway::new(&config.kafka.brokers, &config.kafka.properties)?;
-        let recorder: Arc<dyn Recorder> = Arc::new(gateway);
-        let normalisers: Normalisers = Arc::new(loaded.normalisers());
-        let named = config.kafka.topics.iter().filter(|topic| !topic.schema.is_empty());
-        let topics = named.map(|topic| (topic.schema.clone(), topic.name.clone()));
-        let tails = Tails::default();
-        let state = ApiState {
-            reader,
-            authenticator,
-            audit,
-            ledger: Arc::new(StoredLedger {
-                warehouse: warehouse.clone(),
-                kafka: config.kafka.clone(),
-            }),
-            submissions: Arc::new(Submissions::new(topics, &recorder, &normalisers)),
-            recorder,
-            normalisers,
-            tenants,
-            registry: metrics.registry.clone(),
-            health: health.clone(),
-            catalog: Arc::new(loaded.catalog.clone()),
-            cursors: config.api.cursor_key()?,
-            tails: tails.clone(),
-            now,
-        };
         if role != Role::Ingest && !auth.is_required() {
             tracing::info!("api.auth.mode is none: whoever reaches the API may do everything");
         }

@@ -6,7 +6,9 @@ use axum::http::StatusCode;
 use serde_json::Value;
 
 use super::fixture::{api, get};
-use crate::api::{ROUTES, counts, docs, events, export, feed, fields, related, selection, tail};
+use crate::api::{
+    ROUTES, counts, docs, events, export, feed, fields, ledger, related, selection, tail,
+};
 
 fn document() -> Value {
     serde_json::from_str(docs::OPENAPI).unwrap()
@@ -50,6 +52,8 @@ fn every_parameter_of_a_question_stands_in_the_document_and_no_other() {
         ("/v1/events/tail", with(&tail::OWN)),
         ("/v1/events/{id}", vec!["tenant"]),
         ("/v1/events/{id}/related", [&["tenant"][..], &related::OWN].concat()),
+        ("/v1/receipts/{topic}/{partition}/{offset}", vec!["tenant"]),
+        ("/v1/quarantine", ledger::OF_QUARANTINE.to_vec()),
         ("/v1/schemas", vec![]),
         ("/v1/me", vec![]),
     ] {

@@ -19,8 +19,8 @@ use crate::event::{
 use crate::gateway::{Outgoing, Receipt, Recorder, SendError, Writing};
 use crate::query::memory::MemoryReader;
 use crate::query::{
-    Answer, Bucket, Chunks, EventReader, ExportFormat, Facet, Facets, Interval, Ledger, Page,
-    Query, Refused, Selection, TenantScope, Told,
+    Answer, Bucket, Chunks, EventReader, ExportFormat, Extents, Facet, Facets, FeedPage, FeedQuery,
+    Interval, Ledger, Page, Query, Refused, Selection, TenantScope, Told,
 };
 
 /// The log.
@@ -135,6 +135,14 @@ impl EventReader for Log {
         limit: Option<u64>,
     ) -> Answer<'a, Chunks> {
         Box::pin(async move { self.reader().export(selection, format, limit).await })
+    }
+
+    fn extents(&self) -> Answer<'_, Extents> {
+        Box::pin(async move { self.reader().extents().await })
+    }
+
+    fn feed<'a>(&'a self, query: &'a FeedQuery) -> Answer<'a, FeedPage> {
+        Box::pin(async move { self.reader().feed(query).await })
     }
 
     fn ready(&self) -> Answer<'_, ()> {

@@ -1,0 +1,91 @@
+//! What the API answers from: the store, the way in, who may ask, and who is told of it.
+//!
+//! In: [`Loaded`] settings and mappings, a warehouse. Out: the [`ApiState`], and the task that writes
+//! down who reads.
+//!
+//! # Invariants
+//! - A process that answers no questions looks up no credentials.
+//!
+//! Deliberately unknown here: listening, stopping.
+
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+
+use super::Role;
+use super::ledger::StoredLedger;
+use super::reading;
+use crate::access::Tenants;
+use crate::api::{ApiState, Authenticator, Normalisers, ReadAudit, Submissions, Tails};
+use crate::config::Loaded;
+use crate::gateway::{Gateway, Recorder};
+use crate::source::TopicConfig;
+use crate::telemetry::{Health, Metrics};
+use crate::warehouse::{ReadCost, Warehouse};
+
+/// What an API needs.
+pub(super) struct Answering {
+    /// What the routes answer from.
+    pub(super) state: ApiState,
+    /// Who writes down who reads, where that is wanted.
+    pub(super) readings: Option<JoinHandle<()>>,
+}
+
+/// Everything an API of a role answers from.
+pub(super) async fn from(
+    loaded: &Loaded,
+    role: Role,
+    warehouse: &Warehouse,
+    metrics: &Metrics,
+    health: &Health,
+) -> anyhow::Result<Answering> {
+    let config = &loaded.config;
+    let now = || chrono::Utc::now().timestamp_micros();
+    let (auth, limits) = (&config.api.auth, &config.api.limits);
+    let cost = ReadCost { rows: limits.read_rows, bytes: limits.read_bytes };
+    let reader = Arc::new(warehouse.clone().with_cost(cost));
+    let (audit, readings) = match config.api.audit.topic.as_str() {
+        "" => (ReadAudit::default(), None),
+        _ => {
+            let (audit, events) = ReadAudit::new(metrics.readings_lost.clone());
+            let (brokers, lost) = (&config.kafka.brokers, metrics.readings_lost.clone());
+            (audit, Some(reading::write(brokers, &config.api.audit, events, lost)?))
+        }
+    };
+    let tenants: Tenants = config.aliases().collect();
+    let authenticator = match role {
+        // It answers no questions.
+        Role::Ingest => Authenticator::None,
+        Role::All | Role::Api => {
+            let keys = reader.clone();
+            Authenticator::open(auth, limits, tenants.clone(), keys, now).await?
+        }
+    };
+    let gateway = Gateway::new(&config.kafka.brokers, &config.kafka.properties)?;
+    let recorder: Arc<dyn Recorder> = Arc::new(gateway);
+    let normalisers: Normalisers = Arc::new(loaded.normalisers());
+    // A pattern names no topic that could be written to.
+    let is_one = |topic: &&TopicConfig| !topic.schema.is_empty() && !topic.is_pattern();
+    let named = config.kafka.topics.iter().filter(is_one);
+    let topics = named.map(|topic| (topic.schema.clone(), topic.name.clone()));
+    let state = ApiState {
+        reader,
+        authenticator,
+        audit,
+        ledger: Arc::new(StoredLedger {
+            warehouse: warehouse.clone(),
+            kafka: config.kafka.clone(),
+        }),
+        submissions: Arc::new(Submissions::new(topics, &recorder, &normalisers)),
+        recorder,
+        normalisers,
+        tenants,
+        registry: metrics.registry.clone(),
+        health: health.clone(),
+        catalog: Arc::new(loaded.catalog.clone()),
+        cursors: config.api.cursor_key()?,
+        tails: Tails::default(),
+        now,
+    };
+    Ok(Answering { state, readings })
+}
