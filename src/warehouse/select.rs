@@ -11,7 +11,7 @@
 //!
 //! Deliberately unknown here: HTTP parameters, cursors.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use clickhouse::{Client, Row, error::Error};
 use serde::Deserialize;
@@ -32,6 +32,10 @@ use crate::query::{
 
 /// Most key rows read in one round (56 bytes each or so).
 const MAX_KEY_ROWS: usize = 65_536;
+
+/// Keys in one statement: twice some 70 bytes each, well within ClickHouse's `max_query_size` of
+/// 256 KiB.
+const MOST_KEYS: usize = 1_000;
 
 const POSITION_OF_FIRST: &str = " AND (kafka_cluster, kafka_topic, kafka_incarnation, \
     kafka_partition, kafka_offset, kafka_index) IN (SELECT min((kafka_cluster, kafka_topic, \
@@ -230,8 +234,24 @@ async fn skipped(
     Ok((keys, more))
 }
 
-/// The events of some keys, in their order. Of repeats, the one that stands first in Kafka.
+/// The events of some keys, in their order.
 async fn rows_of(
+    client: &Client,
+    keys: &[Key],
+    filter: &Filter,
+    by: TimeField,
+    raw: bool,
+) -> Result<Vec<StoredEvent>, Error> {
+    let mut events = Vec::with_capacity(keys.len());
+    for keys in keys.chunks(MOST_KEYS) {
+        events.extend(some_rows_of(client, keys, filter, by, raw).await?);
+    }
+    Ok(events)
+}
+
+/// The events of so many keys as one statement can name. Of repeats, the one that stands first in
+/// Kafka.
+async fn some_rows_of(
     client: &Client,
     keys: &[Key],
     filter: &Filter,
@@ -276,7 +296,10 @@ fn of_keys(ask: &mut Statement, keys: &[Key], window: Window, filter: &Filter) {
     ask.window(window);
     let key = |key: &Key| (key.tenant.clone(), key.occurred_at, key.id.to_string());
     ask.keys(keys.iter().map(key).collect());
-    ask.then(" AND ").filter(filter, &TenantScope::All);
+    // What the filter asks of other events, it asks of these tenants'.
+    let tenants: BTreeSet<&str> = keys.iter().map(|key| key.tenant.as_str()).collect();
+    let tenants = TenantScope::Only(tenants.into_iter().map(str::to_owned).collect());
+    ask.then(" AND ").filter(filter, &tenants);
 }
 
 impl Warehouse {

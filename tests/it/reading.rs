@@ -100,6 +100,23 @@ fn clickhouse_finds_by_id_what_the_naive_reader_finds() {
 }
 
 #[test]
+fn a_page_may_be_longer_than_one_statement_can_name() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let warehouse = harness::clickhouse();
+    let mut runner = TestRunner::new(Config::default());
+    let one = sample(&mut runner).swap_remove(0);
+    let events: Vec<StoredEvent> = (0..5_000)
+        .map(|number| StoredEvent { id: Uuid::from_u128(number), repeats: 1, ..one.clone() })
+        .collect();
+    runtime.block_on(store(&warehouse, &events));
+    // Two of one event, so that each statement names its keys twice.
+    runtime.block_on(store(&warehouse, &events[..1]));
+    let everything = Selection::new(TenantScope::All, Window { from: i64::MIN, to: i64::MAX });
+    let page = runtime.block_on(warehouse.page(&Query::new(everything, 5_001))).unwrap();
+    assert_eq!((page.events.len(), page.next), (5_000, None));
+}
+
+#[test]
 fn migrating_twice_and_by_two_workers_at_once_changes_nothing() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let warehouse = harness::clickhouse();
