@@ -51,13 +51,17 @@ impl ApiKey {
         text.starts_with(BEGINNING)
     }
 
+    /// Whether a text can name a key.
+    pub fn is_prefix(text: &str) -> bool {
+        let is_hex = |byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        text.len() == 2 * PREFIX_BYTES && text.bytes().all(is_hex)
+    }
+
     /// A key as its owner sends it.
     pub fn parse(text: &str) -> Option<ApiKey> {
         let (prefix, secret) = text.strip_prefix(BEGINNING)?.split_once('_')?;
-        let is_prefix = prefix.len() == 2 * PREFIX_BYTES
-            && prefix.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         let secret_bytes = URL_SAFE_NO_PAD.decode(secret).ok()?;
-        let is_key = is_prefix && secret_bytes.len() == SECRET_BYTES;
+        let is_key = ApiKey::is_prefix(prefix) && secret_bytes.len() == SECRET_BYTES;
         is_key.then(|| ApiKey { prefix: prefix.to_owned(), secret: secret.to_owned() })
     }
 

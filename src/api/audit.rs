@@ -16,6 +16,7 @@ use axum::http::{HeaderMap, Uri, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use chrono::{DateTime, SecondsFormat, Utc};
+use percent_encoding::percent_decode_str;
 use prometheus::IntCounter;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -177,7 +178,10 @@ impl Reading {
 
 /// The address, without the ticket that a browser's event stream brings in place of a token.
 fn without_ticket(uri: &Uri) -> String {
-    let is_ticket = |pair: &&str| pair.split('=').next() == Some(TICKET);
+    let is_ticket = |pair: &&str| {
+        let name = pair.split('=').next().unwrap_or_default();
+        percent_decode_str(name).eq(TICKET.bytes())
+    };
     match uri.query() {
         None => uri.path().to_owned(),
         Some(query) => {
@@ -200,7 +204,7 @@ mod tests {
 
     fn request() -> Request {
         let request = Request::builder()
-            .uri("/v1/events?tenant=acme&ticket=hunter2&limit=1&ticket")
+            .uri("/v1/events?tenant=acme&ticket=hunter2&limit=1&ticket&%74icket=hunter2")
             .header("authorization", "Bearer hunter2")
             .header("user-agent", "curl/8")
             .header("x-request-id", "r-1");

@@ -13,7 +13,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use super::auth::Unknown;
+use super::auth::{LIMITED_TO_RESELLERS, Unknown};
 use super::body::BodyFault;
 use super::refusal::{At, Refusal};
 use crate::access::Role;
@@ -105,6 +105,12 @@ impl Problem {
         problem.0.allowed =
             Role::ALL.iter().filter(|role| **role >= least).map(Role::to_string).collect();
         problem
+    }
+
+    /// 403: a credential that is limited to some resellers, where nothing can be.
+    pub fn resellers() -> Problem {
+        let detail = LIMITED_TO_RESELLERS.to_owned();
+        Problem::new(StatusCode::FORBIDDEN, "forbidden", "Not allowed", detail)
     }
 
     /// 404: nothing at a path.

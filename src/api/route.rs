@@ -18,6 +18,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::MethodRouter;
 
+use super::auth::Told;
 use super::body;
 use super::error::Problem;
 use super::tail;
@@ -102,11 +103,20 @@ async fn admit(
     let body = body::read(body, &door.limits).await?;
     let ticket = door.takes_tickets.then(|| door.state.tails.caller(&head.uri)).flatten();
     let caller = match ticket {
-        Some(caller) => caller?,
+        Some(caller) => {
+            let caller = caller?;
+            if let Some(told) = head.extensions.get::<Told>() {
+                told.tell(&caller);
+            }
+            caller
+        }
         None => door.state.authenticator.caller(&head, &body).await?,
     };
     if caller.role < door.least {
         return Err(Problem::forbidden(caller.role, door.least));
+    }
+    if caller.resellers.is_some() {
+        return Err(Problem::resellers());
     }
     head.extensions.insert(caller);
     Ok(next.run(Request::from_parts(head, body.into())).await)

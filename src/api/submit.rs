@@ -137,8 +137,8 @@ pub(super) async fn create(
     let tenant = tenant(&state, &caller, &parameters).map_err(said)?;
     let now = (state.now)();
     let filled = cloud_event(&headers).map_err(said)?;
-    let digest =
-        id::digest(&[tenant.as_bytes(), b"\n", uri.to_string().as_bytes(), b"\n", &body].concat());
+    let about = format!("{tenant:?}\n{uri}\n{filled:?}\n");
+    let digest = id::digest(&[about.as_bytes(), &body].concat());
     let what =
         Submission { caller: &caller, tenant: &tenant, at: now, filled, headers: &headers, body };
     let write = || async move { writer.write(what).await.map(|written| written.receipt) };

@@ -64,6 +64,10 @@ impl Keys {
         now: Micros,
     ) -> Result<Caller, Unknown> {
         let signed = Signed::read(&head.headers)?;
+        // What is no name is neither looked up nor remembered.
+        if !ApiKey::is_prefix(prefix) {
+            return Err(Unknown::Refused("no such API key".to_owned()));
+        }
         let record = self.valid(prefix, now).await?;
         let Proof::Signing(sealed) = &record.proof else {
             return Err(refused(prefix, "it is to be shown, not to sign with"));

@@ -99,12 +99,16 @@ impl Authenticator {
     }
 }
 
+/// Why a caller who is limited to some resellers is refused where no answer can be limited to them.
+pub(super) const LIMITED_TO_RESELLERS: &str =
+    "the credential is limited to some resellers, which only /v1/AuditLogs can be";
+
 /// Who asked a request: for what surrounds a handler that tells its caller itself.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Told(Arc<OnceLock<Caller>>);
 
 impl Told {
-    fn tell(&self, caller: &Caller) {
+    pub(super) fn tell(&self, caller: &Caller) {
         // Told twice, a request is still from the same.
         let _ = self.0.set(caller.clone());
     }
@@ -156,6 +160,10 @@ impl Credentials {
                 Some(jwt) => jwt.caller(credential).await,
                 None => Err(Unknown::Refused("it is no API key, and JWTs are not set up".into())),
             },
+            // It may be sent again within the hour, which does no harm where it reads.
+            hmac::SCHEME if !head.method.is_safe() => {
+                Err(Unknown::Refused("a signature is taken where events are read".to_owned()))
+            }
             hmac::SCHEME => self.keys.signed(credential, head, body, (self.now)()).await,
             _ => Err(Unknown::Refused("its scheme is none we know".to_owned())),
         }

@@ -17,6 +17,7 @@ use axum::http::request::Parts;
 use super::WholeUri;
 use super::walk::Walks;
 use crate::access::{Caller, Role};
+use crate::api::auth::LIMITED_TO_RESELLERS;
 use crate::api::write::Writer;
 use crate::api::{ApiState, Refusal};
 
@@ -46,6 +47,7 @@ impl Desk {
         least: Role,
     ) -> Result<Caller, Refusal> {
         let caller = told(&self.api, head, body).await?;
+        unlimited(&caller)?;
         if caller.role < least {
             let role = caller.role;
             let why = format!("this needs the role {least}; the credential gives {role}");
@@ -66,6 +68,14 @@ pub(super) async fn told(api: &ApiState, head: &Parts, body: &[u8]) -> Result<Ca
         asked.uri = uri.clone();
     }
     Ok(api.authenticator.caller(&asked, body).await?)
+}
+
+/// Refuse a caller who is limited to some resellers: rows that say no reseller cannot be limited.
+pub(super) fn unlimited(caller: &Caller) -> Result<(), Refusal> {
+    match caller.resellers {
+        None => Ok(()),
+        Some(_) => Err(Refusal::Forbidden(LIMITED_TO_RESELLERS.to_owned())),
+    }
 }
 
 /// A request taken apart.

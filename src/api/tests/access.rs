@@ -95,6 +95,12 @@ fn every_route_refuses_who_may_not_ask_it() {
         let shows = own.body.to_string().contains(ACME);
         assert!(shows || is_wordless, "{name}: no event to be hidden");
 
+        let mut limited = but("role", json!(least.as_str()));
+        limited["tenants"] = json!(["acme"]);
+        limited["resellers"] = json!(["r1"]);
+        let limited = ask(Some(token(&limited)), address);
+        assert_eq!(limited.status, StatusCode::FORBIDDEN, "{name}: {}", limited.body);
+
         let unknown = ask(None, address);
         assert_eq!(unknown.status, StatusCode::UNAUTHORIZED, "{name}");
         assert!(unknown.headers.contains_key("www-authenticate"), "{name}");

@@ -5,6 +5,7 @@ mod jwks;
 
 use std::sync::{Arc, OnceLock};
 
+use axum::http::Method;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
@@ -225,6 +226,13 @@ async fn a_signed_request_is_its_key_s() {
     assert!(why(ask(signing.prefix(), date, &sign(&shown, date)).await).contains("signature"));
     assert!(why(ask(shown.prefix(), date, &sign(&shown, date)).await).contains("to be shown"));
     assert!(why(ask("0000", date, &good).await).contains("no such API key"));
+    let long = "0".repeat(100_000);
+    assert!(why(ask(&long, date, &good).await).contains("no such API key"));
+    let given = format!("bhesignature {}", signing.prefix());
+    let mut post =
+        head(&[("Authorization", &*given), ("RequestDate", date), ("Signature", &*good)]);
+    post.method = Method::POST;
+    assert!(why(authenticator.caller(&post, b"").await).contains("where events are read"));
     let late = "2026-01-31T13:00:01Z";
     assert!(why(ask(signing.prefix(), late, &sign(&signing, late)).await).contains("hour"));
     for (date, signature) in [("", &*good), (date, ""), ("noon", &*good), (date, "***")] {

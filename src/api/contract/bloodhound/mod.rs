@@ -31,6 +31,7 @@ use serde_json::json;
 
 use self::prefer::Wait;
 use self::question::{Asked as Question, malformed};
+use super::desk::unlimited;
 use super::entry::Entry;
 use super::reading::Reading;
 use super::walk::Walk;
@@ -68,6 +69,7 @@ struct Data {
 async fn list(State(reading): State<Reading>, request: Request) -> Result<Response, Refusal> {
     let wait = Wait::of(request.headers())?;
     let (caller, head) = reading.caller(request).await?;
+    unlimited(&caller)?;
     let question = Question::read(&head.uri)?;
     let answer = within(wait.bound(), answer(&reading, &caller, &question)).await?;
     let rows = Rows(answer.data.logs.len() as u64);

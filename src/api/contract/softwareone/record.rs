@@ -74,12 +74,13 @@ impl Record {
 
     /// A record from its own JSON; `None` where that is no object.
     pub(super) fn written(raw: &str, around: &Around<'_>) -> Option<Record> {
-        let mut own: BTreeMap<&str, Box<RawValue>> = serde_json::from_str(raw).ok()?;
-        let fill = |own: &mut BTreeMap<&str, Box<RawValue>>, name, value: Value| {
+        // A name may have escapes, and then it cannot be borrowed.
+        let mut own: BTreeMap<String, Box<RawValue>> = serde_json::from_str(raw).ok()?;
+        let fill = |own: &mut BTreeMap<String, Box<RawValue>>, name: &str, value: Value| {
             let is_there =
                 own.get(name).is_some_and(|value| !matches!(value.get(), "null" | "\"\""));
             if !is_there && let Ok(value) = to_raw_value(&value) {
-                own.insert(name, value);
+                own.insert(name.to_owned(), value);
             }
         };
         fill(&mut own, "id", json!(around.id));
@@ -87,7 +88,7 @@ impl Record {
         fill(&mut own, "actor", around.actor.clone());
         fill(&mut own, "type", json!("Private"));
         fill(&mut own, "viewers", json!([]));
-        let members = MEMBERS.iter().filter_map(|name| Some((*name, own.remove(name)?)));
+        let members = MEMBERS.iter().filter_map(|name| Some((*name, own.remove(*name)?)));
         Some(Record(members.collect()))
     }
 
@@ -208,17 +209,24 @@ pub(super) fn rfc3339(at: Micros) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
+/// How long a text may become by being filled in, in bytes; what would go beyond stays a placeholder.
+const MOST_FILLED: usize = 64 << 10;
+
 fn filled(template: &str, documents: &Value) -> String {
     let mut text = String::new();
     let mut rest = template;
-    while let Some((before, after)) = rest.split_once("{{") {
+    while let Some((before, after)) = rest.split_once("{{")
+        && text.len() < MOST_FILLED
+    {
         let Some((path, behind)) = after.split_once("}}") else { break };
         text.push_str(before);
         let pointer: String = path.trim().split('.').map(|step| format!("/{step}")).collect();
         match documents.pointer(&pointer) {
-            Some(Value::String(value)) => text.push_str(value),
-            Some(value) => text.push_str(&value.to_string()),
-            None => text.push_str(&format!("{{{{{path}}}}}")),
+            Some(Value::String(value)) if value.len() < MOST_FILLED => text.push_str(value),
+            Some(value) if !value.is_object() && !value.is_array() && !value.is_string() => {
+                text.push_str(&value.to_string());
+            }
+            _ => text.push_str(&format!("{{{{{path}}}}}")),
         }
         rest = behind;
     }
@@ -245,6 +253,21 @@ mod tests {
         ] {
             assert_eq!(filled(template, &documents), expected);
         }
+    }
+
+    #[test]
+    fn placeholders_make_no_text_of_any_length() {
+        let documents = json!({ "a": "x".repeat(1_000), "b": "x".repeat(MOST_FILLED) });
+        let long = filled(&"{{a}}{{b}}".repeat(10_000), &documents);
+        assert!(long.len() < MOST_FILLED + 200_000, "{}", long.len());
+        assert!(long.ends_with("{{a}}{{b}}"));
+    }
+
+    #[test]
+    fn a_member_whose_name_has_escapes_is_no_obstacle() {
+        let record = record(r#"{"su\u006dmary":"s","a\"b":1}"#);
+        let text = serde_json::to_string(&record).unwrap();
+        assert!(text.contains(r#""summary":"s""#), "{text}");
     }
 
     #[test]
