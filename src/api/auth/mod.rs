@@ -20,10 +20,11 @@ mod limit;
 pub(super) mod tests;
 
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use governor::clock::DefaultClock;
 
 use self::jwks::{Jwks, Source};
 use self::jwt::Jwt;
@@ -82,7 +83,11 @@ impl Authenticator {
         };
         let sealing = config.sealing_key_file.as_deref().map(SealingKey::read).transpose()?;
         let keys = Keys::of(keys, sealing, Duration::from_secs(config.key_cache_s));
-        let limiter = Limiter::new(limits.requests_per_second, limits.burst_requests);
+        let limiter = Limiter::new(
+            limits.requests_per_second,
+            limits.burst_requests,
+            DefaultClock::default(),
+        );
         Ok(Authenticator::Token(Arc::new(Credentials { tenants, jwt, keys, limiter, now })))
     }
 
@@ -123,7 +128,7 @@ impl Credentials {
     /// A caller who does not ask too often.
     async fn limited(&self, head: &Parts, body: &[u8]) -> Result<Caller, Unknown> {
         let caller = self.stored(self.caller(head, body).await?);
-        self.limiter.count(&caller.id, Instant::now()).map_err(|wait| {
+        self.limiter.count(&caller.id).map_err(|wait| {
             let retry_after_s = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             Unknown::TooOften { id: caller.id.clone(), retry_after_s }
         })?;
