@@ -16,9 +16,13 @@
 //! Deliberately unknown here: how long anything should take.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "shared/process.rs"]
+#[allow(dead_code, reason = "memory is another bench's question")]
+mod process;
+
 use std::fs;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -30,6 +34,8 @@ use trailhouse::demo::{ClickHouseServer, KafkaBroker, USER, create_topics};
 use trailhouse::gateway::Sender;
 use trailhouse::source::TopicConfig;
 use trailhouse::warehouse::{ClickHouseConfig, Warehouse, migrate};
+
+use self::process::{Worker, cpu_seconds};
 
 const SCHEMA: &str = "aws_cloudtrail";
 const AT: i64 = 1_750_000_000_123_456;
@@ -172,7 +178,7 @@ async fn run(config: &Config, dir: &Path, intents: bool, events: u64, clickhouse
     if !intents {
         worker.env("FAILPOINTS", "intent::off=return");
     }
-    let mut worker = Ended(worker.spawn().unwrap());
+    let worker = Worker(worker.spawn().unwrap());
     let count = "SELECT toString(sum(rows)) FROM (SELECT count() AS rows FROM events \
                  UNION ALL SELECT count() FROM quarantine)";
     while warehouse.read(count).await.unwrap()[0].parse::<u64>().unwrap() < events {
@@ -181,33 +187,9 @@ async fn run(config: &Config, dir: &Path, intents: bool, events: u64, clickhouse
     }
     let seconds = begun.elapsed().as_secs_f64();
     let own = cpu_seconds(worker.0.id());
-    end(&mut worker.0);
+    worker.stop();
     warehouse.run(&format!("DROP DATABASE `{}` SYNC", warehouse.database())).await.unwrap();
     let engine = cpu_seconds(clickhouse) - clickhouse_before;
     let millions = events as f64 / 1e6;
     Cost { own: own / millions, both: (own + engine) / millions, rate: events as f64 / seconds }
-}
-
-/// A worker that does not outlive a run that fails.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        // It has ended already where all went well.
-        let _ = self.0.kill();
-    }
-}
-
-fn end(worker: &mut Child) {
-    let ended = Command::new("kill").arg(worker.id().to_string()).status().unwrap();
-    assert!(ended.success() && worker.wait().unwrap().success(), "the worker did not drain");
-}
-
-/// User and system time of a process, from `/proc` (fields 14 and 15 of `stat`, in ticks of 10 ms).
-fn cpu_seconds(process: u32) -> f64 {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
-    let after_name = stat.rsplit_once(')').unwrap().1;
-    let fields: Vec<&str> = after_name.split_whitespace().collect();
-    let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-    ticks as f64 / 100.0
 }
