@@ -118,7 +118,8 @@ impl Site<'_> {
         };
         let rows = self.workload.rows();
         until(begun, || async {
-            let count = "SELECT toString(count() + (SELECT count() FROM quarantine)) FROM events";
+            let count = "SELECT toString(sum(rows)) FROM (SELECT count() AS rows FROM events \
+                         UNION ALL SELECT count() FROM quarantine)";
             warehouse.read(count).await.unwrap()[0].parse::<u64>().unwrap() >= rows
         })
         .await;
