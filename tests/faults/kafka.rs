@@ -8,6 +8,7 @@
 //! Deliberately unknown here: Trailhouse.
 
 use std::collections::BTreeMap;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{
@@ -17,7 +18,7 @@ use rdkafka::admin::{
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, Producer as _, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -277,7 +278,7 @@ impl rdkafka::producer::ProducerContext for Quiet {
     }
 }
 
-/// Gives records to a producer.
+/// Gives records to a producer; while its queue is full, for the broker is away, waits.
 pub fn send(
     producer: &ThreadedProducer<Quiet>,
     topic: &str,
@@ -295,7 +296,13 @@ pub fn send(
         if let Some(at) = record.timestamp_ms {
             outgoing = outgoing.timestamp(at);
         }
-        producer.send(outgoing).map_err(|(error, _)| error).unwrap();
+        let deadline = Instant::now() + DEADLINE;
+        while let Err((error, back)) = producer.send(outgoing) {
+            let is_full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
+            assert!(is_full && Instant::now() < deadline, "{error}");
+            thread::sleep(Duration::from_millis(10));
+            outgoing = back;
+        }
     }
 }
 
