@@ -28,6 +28,7 @@ use super::limits::{ClosedBy, Limits};
 use super::phase::{Asked, Phase};
 use super::settle::Job;
 use super::start::Start;
+use super::turn::Turn;
 use crate::event::{OffsetRange, RawRecord};
 use crate::schema::Normaliser;
 use crate::source::{Assignment, Commit};
@@ -43,6 +44,8 @@ pub struct Lane {
     pub deadline: Option<Instant>,
     /// Records that were there before `Start::offset` or came twice.
     pub passed_over: u64,
+    /// What it may do with the batch that is filling.
+    pub turn: Turn,
     normaliser: Arc<Normaliser>,
     phase: Phase,
     /// It cannot be read on.
@@ -72,6 +75,7 @@ impl Lane {
             generation,
             deadline: None,
             passed_over: 0,
+            turn: Turn::Waits,
             phase: Phase::Opening,
             broken: false,
             start: Start { offset: 0, intent_last: None, made_again_to: None },
@@ -125,15 +129,28 @@ impl Lane {
         matches!(self.phase, Phase::Halted)
     }
 
-    /// Whether the next record may come. A batch made again takes all its records, whatever the
-    /// limits are now.
+    /// Whether the next record may come. A batch made again takes all of its own.
     pub fn has_room(&self, limits: Limits) -> bool {
-        let takes = match self.phase {
-            Phase::Opening | Phase::Halted => false,
-            _ => !self.is_revoked() && !self.broken && self.closed.is_none(),
-        };
-        let full = |batch: &Batch| batch.must_end().is_none() && limits.closes(batch).is_some();
-        takes && !self.filling.as_ref().is_some_and(full)
+        let stands = matches!(self.phase, Phase::Opening | Phase::Halted);
+        let takes = !stands && !self.is_revoked() && !self.broken && self.closed.is_none();
+        let most = if self.turn == Turn::Waits { limits.share } else { limits.bytes };
+        let is_full = |batch: &Batch| limits.closes(batch).is_some() || batch.bytes() >= most;
+        takes && !self.cut_by_limits().is_some_and(is_full)
+    }
+
+    /// The batch that is filling, if it ends where limits say.
+    pub fn cut_by_limits(&self) -> Option<&Batch> {
+        self.filling.as_ref().filter(|batch| batch.must_end().is_none())
+    }
+
+    /// Whether a batch is on its way.
+    pub fn is_sending(&self) -> bool {
+        self.phase.bytes().is_some()
+    }
+
+    /// Whether its next batch may be on its way.
+    pub fn may_send(&self) -> bool {
+        matches!(self.phase, Phase::Idle) && !self.is_revoked() && !self.broken
     }
 
     /// Append a record to the batch that is filling. An error: it belongs into a batch that is
@@ -204,6 +221,7 @@ impl Lane {
         let closed_by = match (&self.closed, &self.filling) {
             (Some(_), _) => ClosedBy::Intent,
             (None, Some(batch)) if batch.must_end().is_some() => return None,
+            (None, Some(_)) if self.turn != Turn::Closes && !ending => return None,
             (None, Some(batch)) => match limits.closes(batch) {
                 Some(full) => full,
                 None if ending => ClosedBy::End,
@@ -266,12 +284,7 @@ impl Lane {
     }
 
     fn asked(&mut self, commit: &Commit) -> Option<&mut Asked> {
-        match &mut self.phase {
-            Phase::Announcing { asked, .. } | Phase::Completing { asked } => {
-                asked.is_for(commit).then_some(asked)
-            }
-            _ => None,
-        }
+        self.phase.asked().filter(|asked| asked.is_for(commit))
     }
 
     /// What is not announced is read again by whoever goes on.
@@ -313,30 +326,23 @@ impl Lane {
         }
     }
 
-    /// When it has something to do, if that is only a matter of time.
-    pub fn due(&self, limits: Limits) -> Option<Instant> {
+    /// When it has something to do by the clock; with `room`, another batch may be on its way.
+    pub fn due(&self, limits: Limits, room: bool) -> Option<Instant> {
         match &self.phase {
             Phase::Announcing { asked, .. } | Phase::Completing { asked } => asked.again(),
-            Phase::Idle => match (&self.filling, self.uncommitted) {
+            Phase::Idle if self.filling.is_some() => {
                 // One that is made again waits for its records, not for a time.
-                (Some(batch), _) if batch.must_end().is_some() => None,
-                (Some(batch), _) => Some(batch.opened + limits.age),
-                (None, Some((_, since))) => Some(since + limits.age),
-                (None, None) => None,
-            },
+                self.cut_by_limits().filter(|_| room).map(|batch| batch.opened + limits.age)
+            }
+            Phase::Idle => self.uncommitted.map(|(_, since)| since + limits.age),
             _ => None,
         }
     }
 
     /// Bytes of records it holds.
     pub fn bytes(&self) -> usize {
-        let on_its_way = match &self.phase {
-            Phase::Announcing { batch, .. } => batch.bytes(),
-            Phase::Storing { bytes } => *bytes,
-            _ => 0,
-        };
         let held = [&self.filling, &self.closed].into_iter().flatten().map(Batch::bytes);
-        on_its_way + held.sum::<usize>()
+        self.phase.bytes().unwrap_or(0) + held.sum::<usize>()
     }
 }
 

@@ -5,6 +5,8 @@
 //! # Invariants
 //! - All lanes' filling batches and batches on their way, and the columns of those being inserted,
 //!   fit `pipeline.memory_bytes`.
+//! - A full batch is as large with 64 lanes as with 2 (what an insert costs ClickHouse is nearly the
+//!   same for 1,000 rows and for 20,000): lanes grow theirs in turn, see [`super::turn`].
 //! - Batches closed by age stay within `pipeline.inserts_per_second`, however many partitions there
 //!   are: with many quiet ones, they wait longer.
 //!
@@ -22,20 +24,26 @@ pub struct Limits {
     pub records: usize,
     /// At this many bytes.
     pub bytes: usize,
+    /// What a lane holds while it is another's turn to grow, bytes.
+    pub share: usize,
+    /// How many batches may be on their way.
+    pub sending: usize,
     /// When its first record has waited this long.
     pub age: Duration,
 }
 
 impl Limits {
-    /// A lane's share: every lane may fill one batch and have one waiting; those being stored are
-    /// held again as columns, and as the stream these are sent in.
+    /// What memory allows: those being stored are held again as columns, and as the stream these are
+    /// sent in; one more waits to be stored; one grows, and all others together hold as much.
     pub fn share(config: &PipelineConfig, lanes: usize) -> Limits {
         let lanes = lanes.max(1);
-        let shares = 2 * lanes + 4 * config.inserts_in_flight;
+        let bytes = config.batch_bytes.min(config.memory_bytes / batches_held(config, lanes));
         let spread_ms = (lanes as u64 * 1_000).div_ceil(config.inserts_per_second);
         Limits {
             records: config.batch_records,
-            bytes: config.batch_bytes.min(config.memory_bytes / shares),
+            bytes,
+            share: bytes / lanes,
+            sending: config.inserts_in_flight + 1,
             age: Duration::from_millis(config.batch_age_ms.max(spread_ms)),
         }
     }
@@ -50,6 +58,12 @@ impl Limits {
             None
         }
     }
+}
+
+/// How many times a full batch's bytes are held at most.
+fn batches_held(config: &PipelineConfig, lanes: usize) -> usize {
+    let stored = config.inserts_in_flight.min(lanes);
+    4 * stored + usize::from(lanes > stored) + lanes.min(2)
 }
 
 /// What closed a batch: a metric label.
@@ -85,15 +99,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_lanes_get_smaller_batches_and_wait_longer() {
+    fn many_lanes_wait_longer_and_their_batches_are_as_large_as_those_of_few() {
         let config = PipelineConfig { inserts_per_second: 20, ..PipelineConfig::default() };
         let few = Limits::share(&config, 12);
         assert_eq!(few.age, Duration::from_secs(1), "the setting, while the ceiling allows it");
         let many = Limits::share(&config, 512);
         assert_eq!(many.age, Duration::from_millis(25_600), "512 lanes at 20 inserts a second");
+        assert_eq!(few.bytes, many.bytes);
         for (lanes, limits) in [(12, few), (512, many)] {
-            let held = limits.bytes * (2 * lanes + 4 * config.inserts_in_flight);
+            let on_their_way = (4 * config.inserts_in_flight + 1) * limits.bytes;
+            let held = on_their_way + limits.bytes + limits.share * lanes;
             assert!(held <= config.memory_bytes, "{lanes} lanes hold {held} bytes");
         }
+        let one = Limits::share(&config, 1);
+        assert_eq!((one.share, one.bytes), (one.bytes, config.memory_bytes / 5));
     }
 }

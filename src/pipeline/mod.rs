@@ -38,6 +38,7 @@ mod record;
 mod settle;
 mod start;
 mod swell;
+mod turn;
 mod worker;
 
 use std::collections::BTreeSet;

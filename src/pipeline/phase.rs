@@ -48,6 +48,25 @@ pub enum Phase {
     Halted,
 }
 
+impl Phase {
+    /// Bytes of records of the batch on its way, if one is.
+    pub fn bytes(&self) -> Option<usize> {
+        match self {
+            Phase::Announcing { batch, .. } => Some(batch.bytes()),
+            Phase::Storing { bytes } => Some(*bytes),
+            _ => None,
+        }
+    }
+
+    /// The commit without an answer, if there is one.
+    pub fn asked(&mut self) -> Option<&mut Asked> {
+        match self {
+            Phase::Announcing { asked, .. } | Phase::Completing { asked } => Some(asked),
+            _ => None,
+        }
+    }
+}
+
 /// A commit without an answer.
 pub struct Asked {
     commit: Commit,

@@ -24,7 +24,7 @@ use super::limits::Limits;
 use super::open::Refusal;
 use super::settle::{SettleError, Settled, Settler};
 use super::start::Start;
-use super::{Done, Pipeline, Stop, fault};
+use super::{Done, Pipeline, Stop, fault, turn};
 use crate::event::PartitionId;
 use crate::source::{Answer, Commit, Intake as _, Source, SourceError, Waker};
 
@@ -54,6 +54,8 @@ pub struct Worker {
     /// The task that works for a lane.
     tasks: FxHashMap<PartitionId, AbortHandle>,
     pub(super) limits: Limits,
+    /// Whether another batch may be on its way.
+    room: bool,
     events: mpsc::Receiver<Event>,
     sender: mpsc::Sender<Event>,
     waker: Arc<Waker>,
@@ -84,6 +86,7 @@ impl Worker {
             pipeline,
             settler,
             lanes: FxHashMap::default(),
+            room: true,
             tasks: FxHashMap::default(),
             events,
             sender,
@@ -149,7 +152,7 @@ impl Worker {
     /// How long the source may wait for records.
     fn patience(&self) -> Duration {
         const LONGEST: Duration = Duration::from_millis(100);
-        let due = self.lanes.values().filter_map(|lane| lane.due(self.limits)).min();
+        let due = self.lanes.values().filter_map(|lane| lane.due(self.limits, self.room)).min();
         due.map_or(LONGEST, |due| due.saturating_duration_since(Instant::now()).min(LONGEST))
     }
 
@@ -218,6 +221,7 @@ impl Worker {
 
     fn commit_due(&mut self, source: &mut dyn Source) -> Result<(), SourceError> {
         let (limits, ending, now) = (self.limits, self.ending, Instant::now());
+        self.room = turn::give(self.lanes.values_mut(), limits, now);
         let due = |lane: &mut Lane| lane.commit_due(limits, ending, now);
         let mut commits: Vec<Commit> = self.lanes.values_mut().filter_map(due).collect();
         if commits.is_empty() {

@@ -13,9 +13,11 @@ use std::time::Duration;
 use super::*;
 use crate::event::{Headers, PartitionId};
 use crate::pipeline::intent::announces;
+use crate::pipeline::turn;
 use crate::schema::{Catalog, TopicRule};
 
-const LIMITS: Limits = Limits { records: 2, bytes: 1 << 20, age: Duration::from_secs(1) };
+const LIMITS: Limits =
+    Limits { records: 2, bytes: 1 << 20, share: 1 << 20, sending: 3, age: Duration::from_secs(1) };
 
 fn shut() -> Lane {
     let aliases = Arc::new(HashMap::new());
@@ -28,7 +30,9 @@ fn shut() -> Lane {
         log_start: 10,
         log_end: 100,
     };
-    Lane::new(assignment, Arc::new(normaliser), 1, &Metrics::new().unwrap())
+    let mut lane = Lane::new(assignment, Arc::new(normaliser), 1, &Metrics::new().unwrap());
+    lane.turn = Turn::Closes;
+    lane
 }
 
 fn lane(now: Instant) -> Lane {
@@ -104,7 +108,7 @@ fn the_intent_of_a_batch_completes_the_one_before_and_an_idle_lane_completes_by_
     lane.stored(second.range, later);
     assert_eq!(lane.commit_due(LIMITS, false, later), None, "perhaps more comes soon");
     assert!(!lane.is_idle());
-    assert_eq!(lane.due(LIMITS), Some(later + LIMITS.age));
+    assert_eq!(lane.due(LIMITS, true), Some(later + LIMITS.age));
     let completion = lane.commit_due(LIMITS, false, later + LIMITS.age).unwrap();
     assert_eq!((completion.next_offset, announces(&completion)), (13, false));
     assert!(lane.remembered(&completion).is_none());
@@ -164,7 +168,7 @@ fn an_unanswered_intent_is_asked_for_again_unchanged_though_more_has_come() {
     let intent = lane.commit_due(LIMITS, false, now).unwrap();
     take(&mut lane, [12], now);
     lane.unanswered(&intent, now);
-    let again = lane.due(LIMITS).unwrap();
+    let again = lane.due(LIMITS, true).unwrap();
     assert!(again > now);
     assert_eq!(lane.commit_due(LIMITS, false, again), Some(intent.clone()));
     assert_eq!(lane.commit_due(LIMITS, false, again), None, "it was just asked for");
@@ -217,4 +221,51 @@ fn a_lane_that_cannot_be_read_on_finishes_its_batch_and_then_stands_still() {
     assert!(lane.is_broken_off() && !lane.has_room(LIMITS));
     lane.halt();
     assert!(lane.is_halted() && lane.is_idle() && !lane.is_broken_off());
+}
+
+/// Lanes that hold so many records each, the first the oldest.
+fn lanes_with(records: &[i64], now: Instant) -> Vec<Lane> {
+    let lane_with = |(at, records): (usize, &i64)| {
+        let opened = now + Duration::from_millis(at as u64);
+        let mut lane = lane(opened);
+        take(&mut lane, 10..10 + records, opened);
+        lane
+    };
+    records.iter().enumerate().map(lane_with).collect()
+}
+
+fn turns(lanes: &mut [Lane], limits: Limits, now: Instant) -> (Vec<Turn>, bool) {
+    let room = turn::give(lanes.iter_mut(), limits, now);
+    (lanes.iter().map(|lane| lane.turn).collect(), room)
+}
+
+#[test]
+fn a_lane_with_its_share_waits_while_an_older_one_grows_and_goes_on_when_that_is_full() {
+    let now = Instant::now();
+    let mut lanes = lanes_with(&[1, 1, 0], now);
+    let limits = Limits { share: 1, ..LIMITS };
+    assert_eq!(turns(&mut lanes, limits, now).0, [Turn::Grows, Turn::Waits, Turn::Waits]);
+    let room: Vec<bool> = lanes.iter().map(|lane| lane.has_room(limits)).collect();
+    assert_eq!(room, [true, false, true], "one grows, one has its share, one has nothing");
+    take(&mut lanes[0], [11], now);
+    assert_eq!(turns(&mut lanes, limits, now).0, [Turn::Closes, Turn::Grows, Turn::Waits]);
+    assert!(lanes[1].has_room(limits));
+}
+
+#[test]
+fn no_more_batches_are_on_their_way_than_may_be_and_the_oldest_goes_first() {
+    let now = Instant::now();
+    let mut lanes = lanes_with(&[1, 2, 2, 2], now);
+    let limits = Limits { sending: 2, ..LIMITS };
+    let old = now + limits.age;
+    let first = [Turn::Closes, Turn::Closes, Turn::Grows, Turn::Waits];
+    assert_eq!(turns(&mut lanes, limits, old), (first.to_vec(), false));
+    let intents: Vec<Commit> =
+        lanes.iter_mut().filter_map(|lane| lane.commit_due(limits, false, old)).collect();
+    assert_eq!(intents.len(), 2);
+    let (after, room) = turns(&mut lanes, limits, old);
+    assert_eq!((after[2], after[3], room), (Turn::Grows, Turn::Waits, false));
+    let job = lanes[0].remembered(&intents[0]).unwrap();
+    lanes[0].stored(job.range, old);
+    assert_eq!(turns(&mut lanes, limits, old).0[2..], [Turn::Closes, Turn::Grows]);
 }
