@@ -15,7 +15,6 @@
 use std::collections::BTreeMap;
 
 use bumpalo::Bump;
-use bytes::Bytes;
 use rustc_hash::FxHashSet;
 use sha2::{Digest as _, Sha256};
 
@@ -23,7 +22,7 @@ use super::batch::Batch;
 use super::swell::{Size, most_bytes, swollen};
 use crate::event::{Fate, LogId, Micros, RawRecord, Reason, Rejection, id};
 use crate::schema::Normaliser;
-use crate::warehouse::block::{BlockError, EventBlock, QuarantineBlock};
+use crate::warehouse::block::{Block, BlockError, EventBlock, QuarantineBlock};
 
 /// Place of a row in its log: offset and index.
 pub type Place = (i64, u32);
@@ -50,9 +49,9 @@ impl Known {
 #[derive(Debug, Default)]
 pub struct Columns {
     /// The block for `events`, unless it has no row.
-    pub events: Option<Bytes>,
+    pub events: Option<Block>,
     /// The block for `quarantine`, unless it has no row.
-    pub quarantine: Option<Bytes>,
+    pub quarantine: Option<Block>,
     /// Rows of the two blocks.
     pub rows: Rows,
     /// Places of the rows of `events`, where a part of the batch is asked for.
@@ -298,9 +297,9 @@ impl Making<'_> {
     fn finish(mut self) -> Result<Columns, BlockError> {
         self.facts.digest = self.digest.finalize().into();
         self.facts.mapping_versions.sort_unstable();
-        let events = (self.events.rows() > 0).then(|| self.events.encode()).transpose()?;
+        let events = (self.events.rows() > 0).then(|| self.events.finish()).transpose()?;
         let quarantine =
-            (self.quarantine.rows() > 0).then(|| self.quarantine.encode()).transpose()?;
+            (self.quarantine.rows() > 0).then(|| self.quarantine.finish()).transpose()?;
         let Making { rows, places, facts, .. } = self;
         Ok(Columns { events, quarantine, rows, places, facts })
     }

@@ -1,6 +1,6 @@
 //! Writing one block under its token.
 //!
-//! In: a table, a [`Token`], the bytes of a block. Out: stored, or an [`InsertError`].
+//! In: a table, a [`Token`], a block. Out: stored, or an [`InsertError`].
 //!
 //! # Invariants
 //! - One block, one INSERT, one token: ClickHouse takes the block whole or not at all for each
@@ -14,12 +14,16 @@
 //! Deliberately unknown here: how often to try.
 
 use std::fmt;
+use std::io::{self, BufWriter, Write};
 use std::time::Duration;
 
 use bytes::Bytes;
 use clickhouse::Client;
+use clickhouse::insert_formatted::InsertFormatted;
+use tokio::sync::mpsc;
 
 use super::Warehouse;
+use super::block::Block;
 use super::outcome::InsertError;
 use crate::event::{LogId, OffsetRange};
 
@@ -27,8 +31,10 @@ use crate::event::{LogId, OffsetRange};
 const INSERT_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long sending one chunk may take.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
-/// Sent at a time; the whole block is in memory anyway.
-const CHUNK_BYTES: usize = 1 << 20;
+/// Encoded and sent at a time.
+const CHUNK_BYTES: usize = 256 << 10;
+/// Chunks that wait to be sent.
+const CHUNKS: usize = 2;
 
 /// Where a block goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +113,7 @@ impl Warehouse {
         &self,
         table: Table,
         token: &Token,
-        block: Bytes,
+        block: Block,
     ) -> Result<(), InsertError> {
         let sql = format!("INSERT INTO {} FORMAT ArrowStream", table.name());
         send(self.under(table, token).insert_formatted_with(sql), block).await
@@ -115,7 +121,7 @@ impl Warehouse {
 
     /// Try a block on an empty table that is like `events`, and drop it: whether ClickHouse would
     /// take these rows. The table is named by `trial`.
-    pub async fn try_events(&self, trial: &str, block: Bytes) -> Result<(), InsertError> {
+    pub async fn try_events(&self, trial: &str, block: Block) -> Result<(), InsertError> {
         let client = one_block(self.client()).with_setting("insert_deduplicate", "0");
         let sql = format!("INSERT INTO `{trial}` FORMAT ArrowStream");
         send(client.insert_formatted_with(sql), block).await
@@ -155,15 +161,37 @@ fn one_block(client: &Client) -> Client {
         .with_setting("max_partitions_per_insert_block", "0")
 }
 
-async fn send(
-    insert: clickhouse::insert_formatted::InsertFormatted,
-    block: Bytes,
-) -> Result<(), InsertError> {
+/// One thread encodes while the connection takes what it has encoded before.
+async fn send(insert: InsertFormatted, block: Block) -> Result<(), InsertError> {
     let mut insert = insert.with_timeouts(Some(SEND_TIMEOUT), Some(INSERT_TIMEOUT));
-    let mut rest = block;
-    while !rest.is_empty() {
-        let chunk = rest.split_to(rest.len().min(CHUNK_BYTES));
+    let (out, mut chunks) = mpsc::channel(CHUNKS);
+    let chunked = BufWriter::with_capacity(CHUNK_BYTES, Chunks(out));
+    let encoding = tokio::task::spawn_blocking(move || block.write(chunked));
+    while let Some(chunk) = chunks.recv().await {
         insert.send(chunk).await?;
     }
-    Ok(insert.end().await?)
+    // What is not ended is not stored.
+    match encoding.await {
+        Ok(Ok(())) => Ok(insert.end().await?),
+        Ok(Err(error)) => Err(InsertError::Retry(error.to_string())),
+        Err(_) => {
+            Err(InsertError::Retry("encoding a block panicked; the log has the place".into()))
+        }
+    }
+}
+
+/// Where chunks go that are to be sent.
+struct Chunks(mpsc::Sender<Bytes>);
+
+impl Write for Chunks {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let bytes = &bytes[..bytes.len().min(CHUNK_BYTES)];
+        // The receiver is gone when the insert has failed.
+        let sent = self.0.blocking_send(Bytes::copy_from_slice(bytes));
+        sent.map(|()| bytes.len()).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
