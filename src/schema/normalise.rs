@@ -299,10 +299,11 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
             return Err(Fault { reason: Reason::NoTenant, sentence: sentence.to_owned() });
         }
         event.tenant = self.normaliser.resolved(event.tenant);
-        let mut kept = BumpVec::new_in(self.arena);
-        for (name, value) in self.record.headers.iter() {
-            if let (true, Ok(value)) = (KEPT_HEADERS.contains(&name), str::from_utf8(value)) {
-                kept.push((name, value));
+        let mut kept = BumpVec::with_capacity_in(KEPT_HEADERS.len(), self.arena);
+        for (name, value) in self.record.headers.parts() {
+            let name = KEPT_HEADERS.iter().find(|kept| kept.as_bytes() == name);
+            if let (Some(name), Ok(value)) = (name, str::from_utf8(value)) {
+                kept.push((*name, value));
             }
         }
         event.headers = kept.into_bump_slice();
