@@ -1,4 +1,4 @@
-//! Reading parts, words and addresses out of a text.
+//! Reading parts, words and addresses out of a text, and making one text of some.
 //!
 //! In: a text as a source wrote it. Out: its parts or words, or the address in it.
 //!
@@ -9,7 +9,17 @@
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
+use bumpalo::Bump;
+use bumpalo::collections::String as BumpString;
 use memchr::memmem::Finder;
+
+/// Texts one behind the other.
+pub fn joined<'a, const N: usize>(parts: [&str; N], arena: &'a Bump) -> &'a str {
+    let bytes = parts.iter().map(|part| part.len()).sum();
+    let mut text = BumpString::with_capacity_in(bytes, arena);
+    parts.iter().for_each(|part| text.push_str(part));
+    text.into_bump_str()
+}
 
 /// The parts of a text between separators, which are not empty: what `split` gives, but a finder
 /// that was made once is much faster on texts as short as these.
