@@ -240,9 +240,13 @@ fn targets<'a>(
             continue;
         };
         let path = trie.path(*slot);
-        let Some(list) = eval.leaves[*slot as usize].list() else { continue };
+        let elements = match eval.leaves[*slot as usize] {
+            Leaf::Walked(elements) => elements,
+            Leaf::List(list) => list.walked(own, path, schema.rest, arena)?,
+            _ => continue,
+        };
         eval.taken.push(*slot);
-        for (at, found) in list.walked(own, path, schema.rest, arena)?.iter().enumerate() {
+        for (at, found) in elements.iter().enumerate() {
             let taken = BumpVec::with_capacity_in(own.slots(), arena);
             let mut inner = Eval { leaves: found.leaves, around: eval.around, arena, taken };
             targets.extend(target(plan, &mut inner));

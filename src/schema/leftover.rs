@@ -56,7 +56,7 @@ pub fn untaken<'a>(
     let told_above = |path| captured.iter().any(|above| is_below(path, above));
     for (slot, leaf) in (0..).zip(found.leaves) {
         match *leaf {
-            Leaf::Absent | Leaf::Null | Leaf::Container => {}
+            Leaf::Absent | Leaf::Null | Leaf::Container | Leaf::Walked(_) => {}
             _ if is_taken[slot as usize] || told_above(trie.path(slot)) => {}
             Leaf::Scalar(text) | Leaf::Quoted(&(text, _)) => {
                 attributes.push((trie.path(slot), text));

@@ -11,6 +11,8 @@
 //!
 //! Deliberately unknown here: rules, JSON.
 
+use std::sync::Arc;
+
 use super::key::Key;
 use super::path::push_segment;
 
@@ -49,6 +51,8 @@ pub struct Node {
     pub json: bool,
     /// Keep the JSON text of an array unwalked: its elements are walked one by one.
     pub each: bool,
+    /// Walk those elements with this trie as they are met instead.
+    pub elements: Option<Arc<Trie>>,
     /// A string here is JSON to go on inside.
     pub unwrap: bool,
     /// Which of its parent's children it is.
@@ -67,6 +71,7 @@ impl Node {
             slot: None,
             json: false,
             each: false,
+            elements: None,
             unwrap: false,
             place,
             prefix: prefix.into(),
@@ -103,6 +108,12 @@ impl Trie {
     pub fn mark(&mut self, path: &[String]) -> &mut Node {
         let node = self.node_of(path);
         &mut self.nodes[node as usize]
+    }
+
+    /// Walk an array's elements as they are met, unless its own text is wanted or one it stands in.
+    pub fn walk_elements(&mut self, path: &[String], elements: &Arc<Trie>) {
+        let is_kept = (1..=path.len()).any(|end| self.mark(&path[..end]).json);
+        self.mark(path).elements = (!is_kept).then(|| Arc::clone(elements));
     }
 
     fn node_of(&mut self, path: &[String]) -> NodeId {

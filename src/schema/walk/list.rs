@@ -25,7 +25,7 @@ use crate::event::Reason;
 pub const MAX_ELEMENTS: usize = 10_000;
 
 /// Elements that most arrays have room in.
-const LIKELY: usize = 4;
+pub const LIKELY: usize = 4;
 
 /// An array's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,6 +9,10 @@
 //! either, where it is wanted, stops the pass, and a second one, [`Mode::Exact`], takes every value
 //! as text: about twice the time, for the records that need it.
 //!
+//! An array of things acted on is walked as it is met where it is known what for
+//! ([`super::plan`]). There the text of an element is not known before its end, so whatever is wrong
+//! with one is for the exact mode to say, too.
+//!
 //! What it costs (figures in `benches/normalise.rs`): of an event's time about half is serde_json's,
 //! a quarter the rules', and the rest is here: per key its hash, a look for a child and for a
 //! repeat; per leftover its path. So: what can be known of a key beforehand stands at its node, a
@@ -65,8 +69,10 @@ pub enum Leaf<'a> {
     Quoted(&'a (&'a str, &'a str)),
     /// An object or array, as JSON text.
     Json(&'a str),
-    /// An array whose elements are gone over one by one.
+    /// An array whose elements are to be gone over one by one.
     List(&'a List<'a>),
+    /// An array whose elements were gone over as they were met.
+    Walked(&'a [Found<'a>]),
     /// An object or array whose leaves went elsewhere.
     Container,
 }
@@ -83,7 +89,7 @@ impl<'a> Leaf<'a> {
     /// The JSON text of a value that was taken as such.
     pub fn json(self) -> Option<&'a str> {
         match self {
-            Leaf::Absent | Leaf::Container => None,
+            Leaf::Absent | Leaf::Container | Leaf::Walked(_) => None,
             Leaf::Null => Some("null"),
             Leaf::Scalar(text) | Leaf::Quoted(&(_, text)) | Leaf::Json(text) => Some(text),
             Leaf::List(list) => Some(list.text),
@@ -98,9 +104,9 @@ impl<'a> Leaf<'a> {
         }
     }
 
-    /// Whether it is an object or array that was taken as text.
+    /// Whether it is an object or array whose leaves stand in no slots.
     pub fn is_whole(self) -> bool {
-        matches!(self, Leaf::Json(_) | Leaf::List(_))
+        matches!(self, Leaf::Json(_) | Leaf::List(_) | Leaf::Walked(_))
     }
 }
 
@@ -152,7 +158,7 @@ pub fn walk<'a>(
             (Ok(()), _) => return Ok(pass.found()),
             (Err(_), Some(fault)) => return Err(fault),
             (Err(error), None) if mode == Mode::Exact => return Err(syntax(&error)),
-            // A number that only its text can hold, or broken JSON: the exact pass knows.
+            // What only its text can tell, or broken JSON: the exact pass knows.
             (Err(_), None) => {}
         }
     }

@@ -11,16 +11,19 @@
 use std::fmt::{self, Write as _};
 
 use bumpalo::Bump;
-use bumpalo::collections::String as BumpString;
+use bumpalo::collections::{String as BumpString, Vec as BumpVec};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::super::key::Key;
-use super::super::trie::Node;
+use super::super::trie::{Node, Trie};
 use super::keys::Keys;
-use super::list::offset;
-use super::{Fault, Here, Leaf, List, Mode, Pass, Step, Trail};
+use super::list::{LIKELY, MAX_ELEMENTS, offset};
+use super::{Fault, Found, Here, Leaf, List, Mode, PATH_BYTES, Pass, Step, Trail};
 use crate::event::Reason;
+
+/// Bytes of an element that most are not much above, to make room for what is found in it.
+const LIKELY_BYTES: usize = 64;
 
 /// A value that is about to be read.
 pub struct Next<'p, 'a> {
@@ -108,9 +111,14 @@ impl<'a> Visitor<'a> for Next<'_, 'a> {
     fn visit_seq<S: SeqAccess<'a>>(self, mut seq: S) -> Result<(), S::Error> {
         let Next { pass, here } = self;
         let trail = &pass.below(here);
-        if here.node.is_some_and(|node| node.each) {
-            let list = List::take(seq, pass.source, pass.arena)?;
-            pass.set(here.node, Leaf::List(pass.arena.alloc(list)));
+        if let Some(node) = here.node.filter(|node| node.each) {
+            let leaf = match &node.elements {
+                Some(trie) if pass.mode == Mode::Fast => {
+                    Leaf::Walked(elements(pass, trie, trail, seq)?)
+                }
+                _ => Leaf::List(pass.arena.alloc(List::take(seq, pass.source, pass.arena)?)),
+            };
+            pass.set(here.node, leaf);
             return Ok(());
         }
         pass.enter()?;
@@ -126,6 +134,28 @@ impl<'a> Visitor<'a> for Next<'_, 'a> {
         pass.depth -= 1;
         Ok(())
     }
+}
+
+/// Walk each element as it is met. Whatever is wrong with one is left to the exact mode, which
+/// knows its text.
+fn elements<'a, S: SeqAccess<'a>>(
+    pass: &Pass<'a>,
+    trie: &'a Trie,
+    trail: &Trail<'_, 'a>,
+    mut seq: S,
+) -> Result<&'a [Found<'a>], S::Error> {
+    let mut all = BumpVec::with_capacity_in(LIKELY, pass.arena);
+    for index in 0..=MAX_ELEMENTS {
+        let mut inner = Pass::new(trie, pass.source, LIKELY_BYTES, pass.arena);
+        // How long it is shows only later.
+        (inner.keep_rest, inner.path_room) = (pass.keep_rest, PATH_BYTES);
+        let here = Here { node: trie.root(), trail, step: &Step::Index(index) };
+        match seq.next_element_seed(Next { pass: &mut inner, here })? {
+            Some(()) => all.push(inner.found()),
+            None => return Ok(all.into_bump_slice()),
+        }
+    }
+    Err(S::Error::custom("more elements than may be walked"))
 }
 
 impl<'a> Next<'_, 'a> {
