@@ -175,8 +175,12 @@ impl<'a> Headers<'a> {
 
     /// The last value of a header, if it is UTF-8; Kafka lets a later header override an earlier.
     pub fn get(self, name: &str) -> Option<&'a str> {
-        let value = self.parts().filter(|(key, _)| *key == name.as_bytes()).last()?.1;
-        str::from_utf8(value).ok()
+        str::from_utf8(self.last(name)?).ok()
+    }
+
+    /// The last value of a header, as its bytes.
+    pub fn last(self, name: &str) -> Option<&'a [u8]> {
+        Some(self.parts().filter(|(key, _)| *key == name.as_bytes()).last()?.1)
     }
 
     /// Every header, in the record's order.
@@ -184,7 +188,8 @@ impl<'a> Headers<'a> {
         self.parts().map(|(name, value)| (str::from_utf8(name).unwrap_or_default(), value))
     }
 
-    fn parts(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+    /// Every header, its name unread.
+    pub fn parts(self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
         let mut rest = self.0;
         std::iter::from_fn(move || Some((take(&mut rest)?, take(&mut rest)?)))
     }

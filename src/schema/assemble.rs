@@ -13,11 +13,13 @@
 use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
+use super::leftover::{Attributes, add_others, untaken};
 use super::mapping::Field;
 use super::plan::{Schema, TargetPlan};
 use super::rule::{Around, Eval, Op};
+use super::text::joined;
 use super::trie::{Slot, Trie};
-use super::walk::{self, Fault, Found, Leaf, List};
+use super::walk::{Fault, Found, Leaf};
 use crate::event::{Actor, AuditEvent, Micros, Origin, Outcome, Reason, Target, TimeSource, Verb};
 
 /// A day: how far after its record's timestamp an event may say it happened.
@@ -133,11 +135,11 @@ pub fn assemble<'a>(
     let taken = eval.taken;
     if schema.rest {
         let around = setting.around.cloud_event.iter();
-        let around = around.map(|(name, value)| (&*arena.alloc_str(&format!("ce_{name}")), *value));
+        let around = around.map(|(name, value)| (joined(["ce_", name], arena), *value));
         add_others(&mut attributes, around);
         untaken(trie, &found, &taken, &mut leftovers, arena)?;
         let wrapper = setting.wrapper_rest.iter().copied();
-        add_others(&mut attributes, wrapper.chain(leftovers).chain(found.rest));
+        add_others(&mut attributes, wrapper.chain(leftovers).chain(found.rest.iter().copied()));
     } else {
         let kept = schema.kept.iter().filter(|slot| !taken.contains(slot));
         let kept = kept.filter_map(|slot| Some((trie.path(*slot), found.leaf(*slot).scalar()?)));
@@ -214,8 +216,6 @@ fn word<'a, W: Default>(
     word.unwrap_or_default()
 }
 
-type Attributes<'a> = BumpVec<'a, (&'a str, &'a str)>;
-
 fn named_attributes<'a>(schema: &'a Schema, eval: &mut Eval<'_, 'a>, to: &mut Attributes<'a>) {
     for (name, op) in &schema.attributes {
         let before = eval.taken.len();
@@ -226,53 +226,35 @@ fn named_attributes<'a>(schema: &'a Schema, eval: &mut Eval<'_, 'a>, to: &mut At
     }
 }
 
-/// Add those whose name is not there yet: a name stands once, and the mapping's come first.
-fn add_others<'a>(
-    attributes: &mut Attributes<'a>,
-    others: impl Iterator<Item = (&'a str, &'a str)>,
-) {
-    // Most names are told from all that are there by their length.
-    let bit = |name: &str| 1_u64 << (name.len() & 63);
-    let given = attributes.len();
-    let lengths = attributes.iter().fold(0, |bits, (name, _)| bits | bit(name));
-    others.for_each(|(name, value)| {
-        let is_there = |(other, _): &(&str, &str)| *other == name;
-        if lengths & bit(name) == 0 || !attributes[..given].iter().any(is_there) {
-            attributes.push((name, value));
-        }
-    });
-}
-
 fn targets<'a>(
     schema: &'a Schema,
     trie: &'a Trie,
     eval: &mut Eval<'_, 'a>,
     leftovers: &mut Attributes<'a>,
 ) -> Result<&'a [Target<'a>], Fault> {
-    let mut targets = BumpVec::new_in(eval.arena);
+    let arena = eval.arena;
+    let mut targets = BumpVec::with_capacity_in(schema.targets.len(), arena);
     for plan in &schema.targets {
         let Some((slot, own)) = &plan.each else {
             targets.extend(target(plan, eval));
             continue;
         };
-        let Some(list) = eval.leaves[*slot as usize].list() else { continue };
+        let path = trie.path(*slot);
+        let elements = match eval.leaves[*slot as usize] {
+            Leaf::Walked(elements) => elements,
+            Leaf::List(list) => list.walked(own, path, schema.rest, arena)?,
+            _ => continue,
+        };
         eval.taken.push(*slot);
-        for (at, &element) in list.elements()?.iter().enumerate() {
-            let prefix = eval.arena.alloc_str(&format!("{}.{at}.", trie.path(*slot)));
-            let found = walk::walk(own, element, prefix, schema.rest, eval.arena)?;
-            let taken = BumpVec::new_in(eval.arena);
-            let mut inner =
-                Eval { leaves: found.leaves, around: eval.around, arena: eval.arena, taken };
-            let target = target(plan, &mut inner);
-            let taken = inner.taken;
-            targets.extend(target);
-            let mut mine = BumpVec::new_in(eval.arena);
-            untaken(own, &found, &taken, &mut mine, eval.arena)?;
-            let named = mine
-                .iter()
-                .map(|(name, value)| (&*eval.arena.alloc_str(&format!("{prefix}{name}")), *value));
-            leftovers.extend(named);
-            leftovers.extend(found.rest);
+        for (at, found) in elements.iter().enumerate() {
+            let taken = BumpVec::with_capacity_in(own.slots(), arena);
+            let mut inner = Eval { leaves: found.leaves, around: eval.around, arena, taken };
+            targets.extend(target(plan, &mut inner));
+            let mut mine = BumpVec::new_in(arena);
+            untaken(own, found, &inner.taken, &mut mine, arena)?;
+            let at = |name| joined([path, ".", &at.to_string(), ".", name], arena);
+            leftovers.extend(mine.iter().map(|(name, value)| (at(name), *value)));
+            leftovers.extend_from_slice_copy(found.rest);
         }
     }
     Ok(targets.into_bump_slice())
@@ -289,60 +271,4 @@ fn target<'a>(plan: &'a TargetPlan, eval: &mut Eval<'_, 'a>) -> Option<Target<'a
     }
     target.kind = part(&plan.kind);
     Some(target)
-}
-
-/// The slots whose values no field took, flattened to their scalars.
-fn untaken<'a>(
-    trie: &'a Trie,
-    found: &Found<'a>,
-    taken: &[Slot],
-    attributes: &mut Attributes<'a>,
-    arena: &'a Bump,
-) -> Result<(), Fault> {
-    let is_taken = arena.alloc_slice_fill_copy(trie.slots(), false);
-    taken.iter().for_each(|slot| is_taken[*slot as usize] = true);
-    let mut captured: BumpVec<'_, &str> = BumpVec::new_in(arena);
-    let whole = |slot: &&Slot| found.leaf(**slot).is_whole();
-    captured.extend(taken.iter().filter(whole).map(|slot| trie.path(*slot)));
-    let told_above = |path| captured.iter().any(|above| is_below(path, above));
-    for ((slot, leaf), is_taken) in (0..).zip(found.leaves).zip(is_taken) {
-        match *leaf {
-            Leaf::Absent | Leaf::Null | Leaf::Container => {}
-            _ if *is_taken || told_above(trie.path(slot)) => {}
-            Leaf::Scalar(text) | Leaf::Quoted(&(text, _)) => {
-                attributes.push((trie.path(slot), text));
-            }
-            Leaf::Json(text) | Leaf::List(&List { text, .. }) => {
-                flatten(trie, found, slot, text, attributes, arena)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Every scalar of a captured text, but those that have a slot of their own: they are told there.
-fn flatten<'a>(
-    trie: &'a Trie,
-    found: &Found<'a>,
-    slot: Slot,
-    text: &'a str,
-    attributes: &mut Attributes<'a>,
-    arena: &'a Bump,
-) -> Result<(), Fault> {
-    let path = trie.path(slot);
-    let prefix = arena.alloc_str(&format!("{path}."));
-    let all = walk::walk(arena.alloc(Trie::new()), text, prefix, true, arena)?.rest;
-    let slots = (0..).zip(found.leaves);
-    let own: Vec<&str> = slots
-        .filter(|(_, leaf)| leaf.scalar().is_some() || leaf.is_whole())
-        .map(|(slot, _)| trie.path(slot))
-        .filter(|other| is_below(other, path))
-        .collect();
-    let told = |name| own.iter().any(|other| *other == name || is_below(name, other));
-    attributes.extend(all.into_iter().filter(|(name, _)| !told(name)));
-    Ok(())
-}
-
-fn is_below(path: &str, above: &str) -> bool {
-    path.strip_prefix(above).is_some_and(|rest| rest.starts_with('.'))
 }

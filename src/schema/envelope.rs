@@ -77,8 +77,10 @@ fn unquoted<'a>(json: &'a str, arena: &'a Bump) -> &'a str {
 /// The attributes of a binary CloudEvent: the record's `ce_` headers.
 pub fn binary_attributes<'a>(headers: Headers<'a>, arena: &'a Bump) -> &'a [(&'a str, &'a str)] {
     let mut attributes = BumpVec::new_in(arena);
-    for (name, value) in headers.iter() {
-        if let (Some(name), Ok(value)) = (name.strip_prefix("ce_"), str::from_utf8(value)) {
+    let named =
+        headers.parts().filter_map(|(name, value)| Some((name.strip_prefix(b"ce_")?, value)));
+    for (name, value) in named {
+        if let (Ok(name), Ok(value)) = (str::from_utf8(name), str::from_utf8(value)) {
             attributes.push((name, value));
         }
     }

@@ -23,11 +23,20 @@ impl<T: AsRef<str>> Key<T> {
     /// Take a key's ends.
     pub fn new(text: T) -> Key<T> {
         let bytes = text.as_ref().as_bytes();
-        let (first, last) = match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-            (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
-            _ => (bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)), 0),
+        if let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) {
+            return Key {
+                first: u64::from_le_bytes(*first),
+                last: u64::from_le_bytes(*last),
+                text,
+            };
+        }
+        let first = match (bytes.first_chunk(), bytes.last_chunk()) {
+            (Some(first), Some(last)) => {
+                u64::from(u32::from_le_bytes(*first)) << 32 | u64::from(u32::from_le_bytes(*last))
+            }
+            _ => bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)),
         };
-        Key { text, first, last }
+        Key { text, first, last: 0 }
     }
 
     /// A number that two keys seldom share.
@@ -36,7 +45,7 @@ impl<T: AsRef<str>> Key<T> {
         // Odd constants of random bits; a product's best bits are its highest.
         let mixed = self.first.wrapping_mul(0x9e37_79b9_7f4a_7c15)
             ^ (self.last ^ length).wrapping_mul(0xc2b2_ae3d_27d4_eb4f);
-        (mixed ^ mixed >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32
+        mixed >> 32
     }
 
     /// Whether both are one key.

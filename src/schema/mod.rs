@@ -16,6 +16,7 @@ mod claim;
 mod envelope;
 pub mod inline;
 mod key;
+mod leftover;
 pub mod mapping;
 mod normalise;
 pub mod parse;

@@ -20,6 +20,7 @@ use super::claim::{self, Claimed};
 use super::envelope::{self, MAX_NESTING};
 use super::plan::{Plan, Schema};
 use super::rule::Around;
+use super::text::joined;
 use super::trie::Slot;
 use super::walk::{self, Fault, Found, List};
 use crate::event::{AuditEvent, Fate, RawRecord, Reason, Rejection};
@@ -215,11 +216,10 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
         match claimed {
             Claimed::One(at) => {
                 let schema = &plan.schemas[at];
-                let lists: Vec<&List<'_>> =
-                    if named { lists_of(schema, &found).collect() } else { Vec::new() };
-                match lists[..] {
-                    [] => self.finish(schema, found, place),
-                    [list] => self.open_wrapper(list, found, place),
+                let mut lists = lists_of(schema, &found).filter(|_| named);
+                match (lists.next(), lists.next()) {
+                    (None, _) => self.finish(schema, found, place),
+                    (Some(list), None) => self.open_wrapper(list, found, place),
                     _ => self.reject(two_lists(), &schema.name, place.raw.as_bytes()),
                 }
             }
@@ -266,7 +266,7 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
             leaf.scalar().map(|text| (plan.trie.path(slot as Slot), text))
         });
         for (path, text) in slots.chain(found.rest.iter().copied()) {
-            rest.push((&*self.arena.alloc_str(&format!("@wrapper.{path}")), text));
+            rest.push((joined(["@wrapper.", path], self.arena), text));
         }
         let around = Around { wrapper: found.leaves, ..place.around };
         self.open_list(list, Place { around, wrapper_rest: rest.into_bump_slice(), ..place });
@@ -299,10 +299,11 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
             return Err(Fault { reason: Reason::NoTenant, sentence: sentence.to_owned() });
         }
         event.tenant = self.normaliser.resolved(event.tenant);
-        let mut kept = BumpVec::new_in(self.arena);
-        for (name, value) in self.record.headers.iter() {
-            if let (true, Ok(value)) = (KEPT_HEADERS.contains(&name), str::from_utf8(value)) {
-                kept.push((name, value));
+        let mut kept = BumpVec::with_capacity_in(KEPT_HEADERS.len(), self.arena);
+        for (name, value) in self.record.headers.parts() {
+            let name = KEPT_HEADERS.iter().find(|kept| kept.as_bytes() == name);
+            if let (Some(name), Ok(value)) = (name, str::from_utf8(value)) {
+                kept.push((*name, value));
             }
         }
         event.headers = kept.into_bump_slice();

@@ -5,8 +5,11 @@
 //!
 //! # Invariants
 //! - A topic named for one mapping gets a trie of that mapping alone; neighbours cost it nothing.
+//! - Where there is one candidate, the elements of its targets are walked as they are met.
 //!
 //! Deliberately unknown here: records.
+
+use std::sync::Arc;
 
 use super::claim::Claim;
 use super::mapping::{Field, Mapping, TargetRule};
@@ -50,7 +53,7 @@ pub struct Schema {
 #[derive(Debug)]
 pub struct TargetPlan {
     /// An array's slot, and the trie its elements are walked with.
-    pub each: Option<(Slot, Trie)>,
+    pub each: Option<(Slot, Arc<Trie>)>,
     pub id: Option<Op>,
     pub kind: Option<Op>,
     pub name: Option<Op>,
@@ -61,12 +64,16 @@ impl Plan {
     pub fn compile<'m>(candidates: impl IntoIterator<Item = (&'m Mapping, bool)>) -> Plan {
         let mut trie = Trie::new();
         let spec_version = trie.slot(&["specversion".to_owned()]);
-        let (mut schemas, mut claims) = (Vec::new(), Vec::new());
+        let (mut compiled, mut claims) = (Vec::new(), Vec::new());
         for (mapping, by_topic) in candidates {
-            schemas.push(Schema::compile(mapping, &mut trie));
+            compiled.push((mapping, Schema::compile(mapping, &mut trie)));
             claims.push(Claim::compile(&mapping.when, by_topic, &mut trie));
         }
-        let keep_rest = schemas.iter().any(|schema: &Schema| schema.rest);
+        if let [(mapping, schema)] = &compiled[..] {
+            schema.walk_elements(mapping, &mut trie);
+        }
+        let schemas: Vec<Schema> = compiled.into_iter().map(|(_, schema)| schema).collect();
+        let keep_rest = schemas.iter().any(|schema| schema.rest);
         Plan { trie, schemas, claims, keep_rest, spec_version }
     }
 }
@@ -106,6 +113,19 @@ impl Schema {
         }
     }
 
+    /// Have lists of things acted on walked as they are met: the schema is the only candidate, so
+    /// it is known that they are, and what for.
+    fn walk_elements(&self, mapping: &Mapping, trie: &mut Trie) {
+        for (rule, plan) in mapping.targets.iter().zip(&self.targets) {
+            let (Some(path), Some((_, elements))) = (&rule.each, &plan.each) else { continue };
+            let same = mapping.targets.iter().filter(|other| other.each.as_ref() == Some(path));
+            let is_alone = same.count() == 1 && !mapping.each.contains(path);
+            if let (Path::Body(segments), true) = (path, is_alone) {
+                trie.walk_elements(segments, elements);
+            }
+        }
+    }
+
     /// The rule of a field.
     pub fn field(&self, wanted: Field) -> Option<&Op> {
         self.fields[wanted as usize].as_ref()
@@ -119,7 +139,7 @@ impl TargetPlan {
         let paths = if slot.is_some() { &mut own } else { trie };
         let mut part = |rule: &Option<_>| rule.as_ref().map(|rule| Op::compile(rule, paths));
         let (id, kind, name) = (part(&rule.id), part(&rule.kind), part(&rule.name));
-        TargetPlan { each: slot.map(|slot| (slot, own)), id, kind, name }
+        TargetPlan { each: slot.map(|slot| (slot, Arc::new(own))), id, kind, name }
     }
 }
 

@@ -14,11 +14,12 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use bumpalo::Bump;
 use bumpalo::collections::{String as BumpString, Vec as BumpVec};
+use memchr::memmem::Finder;
 use rustc_hash::FxHashMap;
 
 use super::mapping::{Piece, Rule, Separator, Take, TimeFormat};
 use super::path::Path;
-use super::text::{first_address, mapped, words};
+use super::text::{first_address, mapped, parts, words};
 use super::time;
 use super::trie::{Slot, Trie};
 use super::walk::Leaf;
@@ -41,10 +42,19 @@ pub enum Op {
     Template(Vec<(Box<str>, Option<Op>)>),
     Lookup { of: Box<Op>, table: FxHashMap<Box<str>, Box<str>>, otherwise: Option<Box<str>> },
     Lower(Box<Op>),
-    Split { of: Box<Op>, by: Separator, take: Take },
+    Split { of: Box<Op>, by: Cut, take: Take },
     Time { of: Box<Op>, formats: Vec<TimeFormat> },
     Ip(Box<Op>),
     Json(Slot),
+}
+
+/// What a split cuts at, compiled.
+#[derive(Debug)]
+pub enum Cut {
+    /// This text, with what finds it.
+    Text(Box<str>, Box<Finder<'static>>),
+    /// Where a word ends.
+    Word,
 }
 
 impl Op {
@@ -72,7 +82,7 @@ impl Op {
             },
             Rule::Lower(of) => Op::Lower(Op::boxed(of, trie)),
             Rule::Split { of, by, take } => {
-                Op::Split { of: Op::boxed(of, trie), by: by.clone(), take: *take }
+                Op::Split { of: Op::boxed(of, trie), by: Cut::compile(by), take: *take }
             }
             Rule::Time { of, formats } => {
                 Op::Time { of: Op::boxed(of, trie), formats: formats.clone() }
@@ -120,6 +130,18 @@ impl Op {
             | Op::Time { of, .. }
             | Op::Ip(of) => of.slots(found),
             _ => {}
+        }
+    }
+}
+
+impl Cut {
+    fn compile(by: &Separator) -> Cut {
+        match by {
+            Separator::Text(text) => {
+                let finder = Finder::new(text).into_owned();
+                Cut::Text(text.as_str().into(), Box::new(finder))
+            }
+            Separator::Word => Cut::Word,
         }
     }
 }
@@ -287,14 +309,10 @@ impl<'a> Eval<'_, 'a> {
         self.arena.alloc_str(&text.to_lowercase())
     }
 
-    fn part(&self, text: &'a str, by: &Separator, take: Take) -> Option<&'a str> {
+    fn part(&self, text: &'a str, by: &Cut, take: Take) -> Option<&'a str> {
         match by {
-            Separator::Text(by) => match *by.as_bytes() {
-                // Nearly all are one byte, and that is searched for much faster.
-                [byte @ 0..128] => self.take(text.split(char::from(byte)), text, by, take),
-                _ => self.take(text.split(by.as_str()), text, by, take),
-            },
-            Separator::Word => self.take(words(text), text, "", take),
+            Cut::Text(separator, finder) => self.take(parts(text, finder), text, separator, take),
+            Cut::Word => self.take(words(text), text, "", take),
         }
     }
 

@@ -20,10 +20,10 @@ impl Normaliser {
         &'a self,
         record: &RawRecord<'a>,
     ) -> Result<Option<&'a str>, Fault> {
-        if !record.headers.iter().any(|(name, _)| name == "tenant") {
+        let Some(named) = record.headers.last("tenant") else {
             return Ok(self.rule.tenant.as_deref());
-        }
-        let named = record.headers.get("tenant").filter(|tenant| !tenant.is_empty());
+        };
+        let named = str::from_utf8(named).ok().filter(|tenant| !tenant.is_empty());
         let unusable = || Fault {
             reason: Reason::NoTenant,
             sentence: "the `tenant` header is empty or not UTF-8".to_owned(),

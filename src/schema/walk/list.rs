@@ -1,6 +1,7 @@
 //! An array taken apart: the text of each element, none of them walked yet.
 //!
-//! In: the text of an array, or serde at its opening bracket. Out: a [`List`].
+//! In: the text of an array, or serde at its opening bracket. Out: a [`List`], whose elements can be
+//! walked.
 //!
 //! # Invariants
 //! - An element's text is a slice of the source, byte for byte; so is the whole array's.
@@ -15,11 +16,16 @@ use bumpalo::collections::Vec as BumpVec;
 use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::{Fault, syntax};
+use super::super::text::joined;
+use super::super::trie::Trie;
+use super::{Fault, Found, syntax, walk};
 use crate::event::Reason;
 
 /// Elements of one array at most: a record of bare braces could otherwise fill the memory.
 pub const MAX_ELEMENTS: usize = 10_000;
+
+/// Elements that most arrays have room in.
+pub const LIKELY: usize = 4;
 
 /// An array's elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +51,7 @@ impl<'a> List<'a> {
         source: &'a str,
         arena: &'a Bump,
     ) -> Result<List<'a>, S::Error> {
-        let mut elements = BumpVec::new_in(arena);
+        let mut elements = BumpVec::with_capacity_in(LIKELY, arena);
         let (mut count, mut last) = (0, "");
         while let Some(element) = seq.next_element::<&'a RawValue>()? {
             last = element.get();
@@ -71,6 +77,23 @@ impl<'a> List<'a> {
             return Err(Fault { reason: Reason::TooLarge, sentence });
         }
         Ok(self.elements)
+    }
+
+    /// What walks of its elements find; the array stands at the path.
+    pub fn walked(
+        &self,
+        trie: &'a Trie,
+        path: &str,
+        keep_rest: bool,
+        arena: &'a Bump,
+    ) -> Result<&'a [Found<'a>], Fault> {
+        let elements = self.elements()?;
+        let mut all = BumpVec::with_capacity_in(elements.len(), arena);
+        for (at, &element) in elements.iter().enumerate() {
+            let prefix = joined([path, ".", &at.to_string(), "."], arena);
+            all.push(walk(trie, element, prefix, keep_rest, arena)?);
+        }
+        Ok(all.into_bump_slice())
     }
 }
 

@@ -9,11 +9,16 @@
 //! either, where it is wanted, stops the pass, and a second one, [`Mode::Exact`], takes every value
 //! as text: about twice the time, for the records that need it.
 //!
-//! What it costs (figures in `benches/normalise.rs`): of an event's time about a third is
-//! serde_json's alone, a quarter the rules', and the rest is here: per key its hash, a look for a
-//! repeat and for a child; per leftover its path. So: a bit a key before any comparison, a table a
-//! node, a path's parents printed once. Count instructions (`valgrind --tool=callgrind`) before and
-//! after a change; a clock on a busy machine says too little.
+//! An array of things acted on is walked as it is met where it is known what for
+//! ([`super::plan`]). There the text of an element is not known before its end, so whatever is wrong
+//! with one is for the exact mode to say, too.
+//!
+//! What it costs (figures in `benches/normalise.rs`): of an event's time about half is serde_json's,
+//! a quarter the rules', and the rest is here: per key its hash, a look for a child and for a
+//! repeat; per leftover its path. So: what can be known of a key beforehand stands at its node, a
+//! repeat of a known key is a bit, a node has a table, a path's parents are printed once. Count
+//! instructions (`valgrind --tool=callgrind`) before and after a change; a clock on a busy machine
+//! says too little.
 //!
 //! # Invariants
 //! - Every object of the record is looked at, so a duplicate key is found wherever it is.
@@ -23,6 +28,7 @@
 //!
 //! Deliberately unknown here: rules, mappings, events.
 
+mod keys;
 mod list;
 mod trail;
 mod visit;
@@ -31,9 +37,10 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 use serde::de::{DeserializeSeed as _, Deserializer as _};
 
+use self::keys::Seen;
 pub use self::list::List;
 use self::trail::{Step, Trail};
-use self::visit::{Here, Text};
+use self::visit::{Next, Text};
 use super::trie::{Node, Slot, Trie};
 use crate::event::Reason;
 
@@ -62,8 +69,10 @@ pub enum Leaf<'a> {
     Quoted(&'a (&'a str, &'a str)),
     /// An object or array, as JSON text.
     Json(&'a str),
-    /// An array whose elements are gone over one by one.
+    /// An array whose elements are to be gone over one by one.
     List(&'a List<'a>),
+    /// An array whose elements were gone over as they were met.
+    Walked(&'a [Found<'a>]),
     /// An object or array whose leaves went elsewhere.
     Container,
 }
@@ -80,7 +89,7 @@ impl<'a> Leaf<'a> {
     /// The JSON text of a value that was taken as such.
     pub fn json(self) -> Option<&'a str> {
         match self {
-            Leaf::Absent | Leaf::Container => None,
+            Leaf::Absent | Leaf::Container | Leaf::Walked(_) => None,
             Leaf::Null => Some("null"),
             Leaf::Scalar(text) | Leaf::Quoted(&(_, text)) | Leaf::Json(text) => Some(text),
             Leaf::List(list) => Some(list.text),
@@ -95,18 +104,19 @@ impl<'a> Leaf<'a> {
         }
     }
 
-    /// Whether it is an object or array that was taken as text.
+    /// Whether it is an object or array whose leaves stand in no slots.
     pub fn is_whole(self) -> bool {
-        matches!(self, Leaf::Json(_) | Leaf::List(_))
+        matches!(self, Leaf::Json(_) | Leaf::List(_) | Leaf::Walked(_))
     }
 }
 
 /// What a walk found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Found<'a> {
     /// One a slot of the trie.
     pub leaves: &'a [Leaf<'a>],
     /// Every scalar that has no slot, by path, in the order of the text.
-    pub rest: BumpVec<'a, (&'a str, &'a str)>,
+    pub rest: &'a [(&'a str, &'a str)],
 }
 
 impl<'a> Found<'a> {
@@ -128,39 +138,27 @@ pub struct Fault {
 /// Walk an object's text; the paths of its leftovers begin with the prefix, which ends in a dot
 /// unless it is empty.
 pub fn walk<'a>(
-    trie: &Trie,
+    trie: &'a Trie,
     text: &'a str,
     prefix: &'a str,
     keep_rest: bool,
     arena: &'a Bump,
 ) -> Result<Found<'a>, Fault> {
-    let start = Trail::start(prefix);
-    let likely = LIKELY.min(text.len() / 16);
+    let trail = &Trail::start(prefix);
     for mode in [Mode::Fast, Mode::Exact] {
-        let mut pass = Pass {
-            trie,
-            arena,
-            mode,
-            keep_rest,
-            source: text,
-            leaves: arena.alloc_slice_fill_copy(trie.slots(), Leaf::Absent),
-            rest: BumpVec::with_capacity_in(likely, arena),
-            path_room: PATH_BYTES + PATH_BYTES_A_BYTE * text.len(),
-            seen: BumpVec::with_capacity_in(likely, arena),
-            depth: 0,
-            fault: None,
-        };
-        let root = Some(trie.root());
+        let mut pass = Pass::new(trie, text, text.len(), arena);
+        (pass.mode, pass.keep_rest, pass.is_rooted) = (mode, keep_rest, prefix.is_empty());
+        let start = Here { node: trie.root(), trail, step: &Step::Start };
         let result = match text.as_bytes().first() {
-            Some(b'{' | b'[') => pass.text(text, root, &start),
+            Some(b'{' | b'[') => pass.text(text, start),
             // An element of an array that is gone over may be a scalar.
-            _ => pass.raw(text, root, &start),
+            _ => pass.raw(text, start),
         };
-        match (result, pass.fault) {
-            (Ok(()), _) => return Ok(Found { leaves: pass.leaves, rest: pass.rest }),
+        match (result, pass.fault.take()) {
+            (Ok(()), _) => return Ok(pass.found()),
             (Err(_), Some(fault)) => return Err(fault),
             (Err(error), None) if mode == Mode::Exact => return Err(syntax(&error)),
-            // A number that only its text can hold, or broken JSON: the exact pass knows.
+            // What only its text can tell, or broken JSON: the exact pass knows.
             (Err(_), None) => {}
         }
     }
@@ -180,40 +178,71 @@ enum Mode {
     Exact,
 }
 
-struct Pass<'t, 'a> {
-    trie: &'t Trie,
+struct Pass<'a> {
+    trie: &'a Trie,
     arena: &'a Bump,
     mode: Mode,
     keep_rest: bool,
+    /// Whether paths begin where the trie does, which then has printed some.
+    is_rooted: bool,
     /// The text that serde_json is reading.
     source: &'a str,
     leaves: &'a mut [Leaf<'a>],
     rest: BumpVec<'a, (&'a str, &'a str)>,
     /// What the paths of leftovers may still take, bytes.
     path_room: usize,
-    /// The keys of the objects that are open; an object's begin at its start.
-    seen: BumpVec<'a, &'a str>,
+    seen: Seen<'a>,
     depth: usize,
     fault: Option<Fault>,
 }
 
-type At<'t> = Option<&'t Node>;
+/// Where a value stands: at a node of the trie or outside it, a step below an object or array.
+#[derive(Clone, Copy)]
+struct Here<'l, 'a> {
+    node: Option<&'a Node>,
+    trail: &'l Trail<'l, 'a>,
+    step: &'l Step<'a>,
+}
+
 type Read = Result<(), serde_json::Error>;
 
-impl<'t, 'a> Pass<'t, 'a> {
+impl<'a> Pass<'a> {
+    /// A fast pass; it makes room for the leftovers of so many bytes.
+    fn new(trie: &'a Trie, source: &'a str, bytes: usize, arena: &'a Bump) -> Pass<'a> {
+        let likely = LIKELY.min(bytes / 16);
+        Pass {
+            trie,
+            arena,
+            mode: Mode::Fast,
+            keep_rest: false,
+            is_rooted: false,
+            source,
+            leaves: arena.alloc_slice_fill_copy(trie.slots(), Leaf::Absent),
+            rest: BumpVec::with_capacity_in(likely, arena),
+            path_room: PATH_BYTES + PATH_BYTES_A_BYTE * bytes,
+            seen: BumpVec::with_capacity_in(likely, arena),
+            depth: 0,
+            fault: None,
+        }
+    }
+
+    fn found(self) -> Found<'a> {
+        Found { leaves: self.leaves, rest: self.rest.into_bump_slice() }
+    }
+
     /// Walk a text of its own: the record, or what stands under a slot.
-    fn text(&mut self, text: &'a str, node: At<'t>, trail: &Trail<'_, 'a>) -> Read {
+    fn text(&mut self, text: &'a str, here: Here<'_, 'a>) -> Read {
         let outer = std::mem::replace(&mut self.source, text);
         let mut json = serde_json::Deserializer::from_str(text);
-        (&mut json).deserialize_any(Here { pass: self, node, trail })?;
+        (&mut json).deserialize_any(Next { pass: self, here })?;
         self.source = outer;
         json.end()
     }
 
     /// A value as its JSON text.
-    fn raw(&mut self, text: &'a str, node: At<'t>, trail: &Trail<'_, 'a>) -> Read {
+    fn raw(&mut self, text: &'a str, here: Here<'_, 'a>) -> Read {
         match text.as_bytes().first() {
-            Some(b'{' | b'[') => self.raw_container(text, node, trail),
+            Some(b'{' | b'[') => self.raw_container(text, here),
             Some(b'"') => {
                 let content = &text[1..text.len() - 1];
                 let content = if memchr::memchr(b'\\', content.as_bytes()).is_none() {
@@ -221,24 +250,24 @@ impl<'t, 'a> Pass<'t, 'a> {
                 } else {
                     Text(self.arena).deserialize(&mut serde_json::Deserializer::from_str(text))?
                 };
-                self.string(content, text, node, trail)
+                self.string(content, text, here)
             }
             Some(b'n') => {
-                self.set(node, Leaf::Null);
+                self.set(here.node, Leaf::Null);
                 Ok(())
             }
-            _ => self.scalar(text, node, trail),
+            _ => self.scalar(text, here),
         }
     }
 
-    fn raw_container(&mut self, text: &'a str, node: At<'t>, trail: &Trail<'_, 'a>) -> Read {
-        let Some(slot) = node.filter(|node| node.json).and_then(|node| node.slot) else {
-            return self.text(text, node, trail);
+    fn raw_container(&mut self, text: &'a str, here: Here<'_, 'a>) -> Read {
+        let Some(slot) = here.node.filter(|node| node.json).and_then(|node| node.slot) else {
+            return self.text(text, here);
         };
         // All of it stands in the captured text: walked for its duplicate keys, its depth and what
         // other rules read in it.
         let kept = std::mem::replace(&mut self.keep_rest, false);
-        let result = self.text(text, node, trail);
+        let result = self.text(text, here);
         self.keep_rest = kept;
         self.leaves[slot as usize] = match self.leaves[slot as usize] {
             Leaf::List(list) => Leaf::List(self.arena.alloc(list.with_text(text))),
@@ -247,50 +276,55 @@ impl<'t, 'a> Pass<'t, 'a> {
         result
     }
 
-    fn string(
-        &mut self,
-        content: &'a str,
-        text: &'a str,
-        node: At<'t>,
-        trail: &Trail<'_, 'a>,
-    ) -> Read {
+    fn string(&mut self, content: &'a str, text: &'a str, here: Here<'_, 'a>) -> Read {
         // A string that is not JSON after all is a plain string.
-        if node.is_some_and(|node| node.unwrap)
+        if here.node.is_some_and(|node| node.unwrap)
             && content.trim_start().starts_with(['{', '['])
             && serde_json::from_str::<serde::de::IgnoredAny>(content).is_ok()
         {
-            return self.text(content, node, trail);
+            return self.text(content, here);
         }
-        if node.is_some_and(|node| node.json) {
+        if here.node.is_some_and(|node| node.json) {
             let both = self.arena.alloc((content, text));
-            self.set(node, Leaf::Quoted(both));
+            self.set(here.node, Leaf::Quoted(both));
             return Ok(());
         }
-        self.scalar(content, node, trail)
+        self.scalar(content, here)
     }
 
-    fn scalar<E: serde::de::Error>(
+    #[inline]
+    fn scalar<E: serde::de::Error>(&mut self, text: &'a str, here: Here<'_, 'a>) -> Result<(), E> {
+        if let Some(slot) = here.node.and_then(|node| node.slot) {
+            self.leaves[slot as usize] = Leaf::Scalar(text);
+            return Ok(());
+        }
+        if self.keep_rest { self.leftover(text, here) } else { Ok(()) }
+    }
+
+    #[inline(never)]
+    fn leftover<E: serde::de::Error>(
         &mut self,
         text: &'a str,
-        node: At<'t>,
-        trail: &Trail<'_, 'a>,
+        here: Here<'_, 'a>,
     ) -> Result<(), E> {
-        if let Some(slot) = node.and_then(|node| node.slot) {
-            self.leaves[slot as usize] = Leaf::Scalar(text);
-        } else if self.keep_rest {
-            let path = trail.printed(self.arena);
-            let Some(room) = self.path_room.checked_sub(path.len()) else {
-                let sentence = "the paths of its values take many times what they say".into();
-                return Err(self.fail(Fault { reason: Reason::TooLarge, sentence }));
-            };
-            self.path_room = room;
-            self.rest.push((path, text));
-        }
+        let path = here.trail.printed(here.step, self.arena);
+        let Some(room) = self.path_room.checked_sub(path.len()) else {
+            let sentence = "the paths of its values take many times what they say".into();
+            return Err(self.fail(Fault { reason: Reason::TooLarge, sentence }));
+        };
+        self.path_room = room;
+        self.rest.push((path, text));
         Ok(())
     }
 
+    /// The trail to an object or array.
+    fn below<'m>(&self, here: Here<'m, 'a>) -> Trail<'m, 'a> {
+        let known = here.node.filter(|_| self.is_rooted).map(|node| &*node.prefix);
+        here.trail.down(here.step, known)
+    }
+
     /// What stands at a node, where that is wanted.
-    fn set(&mut self, node: At<'t>, leaf: Leaf<'a>) {
+    fn set(&mut self, node: Option<&Node>, leaf: Leaf<'a>) {
         if let Some(slot) = node.and_then(|node| node.slot) {
             self.leaves[slot as usize] = leaf;
         }
@@ -305,6 +339,7 @@ impl<'t, 'a> Pass<'t, 'a> {
         Err(self.fail(Fault { reason: Reason::TooDeep, sentence }))
     }
 
+    #[cold]
     fn fail<E: serde::de::Error>(&mut self, fault: Fault) -> E {
         let error = E::custom(&fault.sentence);
         self.fault = Some(fault);

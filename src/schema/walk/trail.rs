@@ -1,7 +1,7 @@
 //! Where a walk stands: the keys and indexes from the record down to a value.
 //!
-//! In: one step for every level, each on the stack of the visitor that took it. Out: the printed
-//! path, where it is wanted.
+//! In: one step for every object and array, each on the stack of the walk. Out: the printed path of
+//! a value, where it is wanted.
 //!
 //! # Invariants
 //! - What stands above a value is printed once for all its siblings, and only where it is wanted.
@@ -15,6 +15,7 @@ use bumpalo::Bump;
 use bumpalo::collections::String as BumpString;
 
 use super::super::path::{needs_quotes, push_segment};
+use super::super::text::joined;
 
 /// Bytes that most prefixes fit in.
 const LIKELY: usize = 64;
@@ -22,17 +23,19 @@ const LIKELY: usize = 64;
 /// One step down.
 #[derive(Clone, Copy)]
 pub enum Step<'a> {
+    /// None yet: the value with which a walk begins.
+    Start,
     /// To a member of an object.
     Key(&'a str),
     /// To an element of an array.
     Index(usize),
 }
 
-/// A step and those above it.
+/// The steps to an object or array.
 pub struct Trail<'l, 'a> {
     above: Option<&'l Trail<'l, 'a>>,
     /// The last step.
-    pub step: Step<'a>,
+    step: &'l Step<'a>,
     /// What the path of everything below begins with: the path to here and a dot.
     prefix: Cell<Option<&'a str>>,
 }
@@ -40,24 +43,27 @@ pub struct Trail<'l, 'a> {
 impl<'l, 'a> Trail<'l, 'a> {
     /// Where a walk begins: what paths begin with is printed already.
     pub fn start(prefix: &'a str) -> Trail<'l, 'a> {
-        Trail { above: None, step: Step::Index(0), prefix: Cell::new(Some(prefix)) }
+        Trail { above: None, step: &Step::Start, prefix: Cell::new(Some(prefix)) }
     }
 
-    /// One step further.
-    pub fn down<'m>(&'m self, step: Step<'a>) -> Trail<'m, 'a> {
-        Trail { above: Some(self), step, prefix: Cell::new(None) }
-    }
-
-    /// The path as text.
-    pub fn printed(&self, arena: &'a Bump) -> &'a str {
-        let Some(above) = self.above else {
-            // A scalar where the walk began.
-            let prefix = self.prefix(arena);
-            return prefix.strip_suffix('.').unwrap_or(prefix);
+    /// One step further, to where the prefix may be known.
+    pub fn down(&'l self, step: &'l Step<'a>, known: Option<&'a str>) -> Trail<'l, 'a> {
+        let prefix = match step {
+            Step::Start => self.prefix.get(),
+            _ => known,
         };
-        match (above.prefix(arena), self.step) {
-            ("", Step::Key(key)) if !needs_quotes(key) => key,
-            (prefix, step) => {
+        Trail { above: Some(self), step, prefix: Cell::new(prefix) }
+    }
+
+    /// The path of a value one step below, as text.
+    pub fn printed(&self, step: &Step<'a>, arena: &'a Bump) -> &'a str {
+        let prefix = self.prefix(arena);
+        match *step {
+            // A scalar where the walk began.
+            Step::Start => prefix.strip_suffix('.').unwrap_or(prefix),
+            Step::Key(key) if prefix.is_empty() && !needs_quotes(key) => key,
+            Step::Key(key) if !needs_quotes(key) => joined([prefix, key], arena),
+            step => {
                 let mut path = BumpString::with_capacity_in(prefix.len() + step.len(), arena);
                 path.push_str(prefix);
                 step.print(&mut path);
@@ -88,9 +94,10 @@ impl<'l, 'a> Trail<'l, 'a> {
 }
 
 impl Step<'_> {
-    /// Its bytes in a path, where it needs no quotes.
+    /// Its bytes in a path, where it needs no quotes and is no far element.
     fn len(self) -> usize {
         match self {
+            Step::Start => 0,
             Step::Key(key) => key.len(),
             Step::Index(_) => 4,
         }
@@ -98,12 +105,14 @@ impl Step<'_> {
 
     fn print(self, path: &mut BumpString<'_>) {
         match self {
+            Step::Start => {}
             Step::Key(key) if needs_quotes(key) => {
                 let mut quoted = String::new();
                 push_segment(&mut quoted, key);
                 path.push_str(&quoted);
             }
             Step::Key(key) => path.push_str(key),
+            Step::Index(digit @ 0..10) => path.push(char::from(b'0' + digit as u8)),
             // INVARIANT: writing to an arena's string cannot fail.
             Step::Index(index) => drop(write!(path, "{index}")),
         }

@@ -8,41 +8,44 @@
 //!
 //! Deliberately unknown here: what becomes of a value.
 
-use std::collections::HashSet;
 use std::fmt::{self, Write as _};
 
 use bumpalo::Bump;
-use bumpalo::collections::String as BumpString;
+use bumpalo::collections::{String as BumpString, Vec as BumpVec};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::super::key::Key;
-use super::list::offset;
-use super::{At, Fault, Leaf, List, Mode, Pass, Step, Trail};
+use super::super::trie::{Node, Trie};
+use super::keys::Keys;
+use super::list::{LIKELY, MAX_ELEMENTS, offset};
+use super::{Fault, Found, Here, Leaf, List, Mode, PATH_BYTES, Pass, Step, Trail};
 use crate::event::Reason;
 
-/// A value that is about to be read, at a node of the trie or outside it.
-pub struct Here<'p, 't, 'a> {
-    pub pass: &'p mut Pass<'t, 'a>,
-    pub node: At<'t>,
-    pub trail: &'p Trail<'p, 'a>,
+/// Bytes of an element that most are not much above, to make room for what is found in it.
+const LIKELY_BYTES: usize = 64;
+
+/// A value that is about to be read.
+pub struct Next<'p, 'a> {
+    pub pass: &'p mut Pass<'a>,
+    pub here: Here<'p, 'a>,
 }
 
-impl<'a> DeserializeSeed<'a> for Here<'_, '_, 'a> {
+impl<'a> DeserializeSeed<'a> for Next<'_, 'a> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'a>>(self, json: D) -> Result<(), D::Error> {
-        let as_text = self.node.is_some_and(|node| node.json || node.unwrap);
+        let as_text = self.here.node.is_some_and(|node| node.json || node.unwrap);
         if as_text || self.pass.mode == Mode::Exact {
             let raw: &'a RawValue = serde::Deserialize::deserialize(json)?;
-            self.pass.raw(raw.get(), self.node, self.trail).map_err(D::Error::custom)
+            self.pass.raw(raw.get(), self.here).map_err(D::Error::custom)
         } else {
             json.deserialize_any(self)
         }
     }
 }
 
-impl<'a> Visitor<'a> for Here<'_, '_, 'a> {
+impl<'a> Visitor<'a> for Next<'_, 'a> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -50,7 +53,7 @@ impl<'a> Visitor<'a> for Here<'_, '_, 'a> {
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
-        self.pass.scalar(if value { "true" } else { "false" }, self.node, self.trail)
+        self.pass.scalar(if value { "true" } else { "false" }, self.here)
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
@@ -67,53 +70,64 @@ impl<'a> Visitor<'a> for Here<'_, '_, 'a> {
     }
 
     fn visit_borrowed_str<E: Error>(self, value: &'a str) -> Result<(), E> {
-        self.pass.scalar(value, self.node, self.trail)
+        self.pass.scalar(value, self.here)
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
         let value = self.pass.arena.alloc_str(value);
-        self.pass.scalar(value, self.node, self.trail)
+        self.pass.scalar(value, self.here)
     }
 
     fn visit_unit<E>(self) -> Result<(), E> {
-        self.pass.set(self.node, Leaf::Null);
+        self.pass.set(self.here.node, Leaf::Null);
         Ok(())
     }
 
     fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<(), M::Error> {
-        let Here { pass, node, trail } = self;
+        let Next { pass, here } = self;
         pass.enter()?;
-        pass.set(node, Leaf::Container);
-        let mut keys = Keys { start: pass.seen.len(), bits: 0, many: None };
+        pass.set(here.node, Leaf::Container);
+        let trail = &pass.below(here);
+        let mut keys = Keys::open(&pass.seen);
         while let Some(key) = map.next_key_seed(Text(pass.arena))? {
-            let trail = trail.down(Step::Key(key));
+            let step = &Step::Key(key);
             let key = Key::new(key);
             let hash = key.hash();
-            if keys.repeats(pass, hash, key.text) {
-                return Err(twice(pass, &trail));
+            let node = here.node.and_then(|node| pass.trie.child(node, hash, &key));
+            let repeats = match node {
+                Some(Node { place: place @ 0..64, .. }) => keys.repeats_known(*place),
+                _ => keys.repeats(&mut pass.seen, hash, key.text),
+            };
+            if repeats {
+                return Err(twice(pass, trail, step));
             }
-            let node = node.and_then(|node| pass.trie.child(node, hash, &key));
-            map.next_value_seed(Here { pass, node, trail: &trail })?;
+            map.next_value_seed(Next { pass, here: Here { node, trail, step } })?;
         }
-        pass.seen.truncate(keys.start);
+        keys.close(&mut pass.seen);
         pass.depth -= 1;
         Ok(())
     }
 
     fn visit_seq<S: SeqAccess<'a>>(self, mut seq: S) -> Result<(), S::Error> {
-        let Here { pass, node, trail } = self;
-        if node.is_some_and(|node| node.each) {
-            let list = List::take(seq, pass.source, pass.arena)?;
-            pass.set(node, Leaf::List(pass.arena.alloc(list)));
+        let Next { pass, here } = self;
+        let trail = &pass.below(here);
+        if let Some(node) = here.node.filter(|node| node.each) {
+            let leaf = match &node.elements {
+                Some(trie) if pass.mode == Mode::Fast => {
+                    Leaf::Walked(elements(pass, trie, trail, seq)?)
+                }
+                _ => Leaf::List(pass.arena.alloc(List::take(seq, pass.source, pass.arena)?)),
+            };
+            pass.set(here.node, leaf);
             return Ok(());
         }
         pass.enter()?;
-        pass.set(node, Leaf::Container);
-        let node = node.filter(|node| node.has_children());
+        pass.set(here.node, Leaf::Container);
+        let node = here.node.filter(|node| node.has_children());
         for index in 0.. {
             let node = node.and_then(|node| pass.trie.element(node, index));
-            let trail = trail.down(Step::Index(index));
-            if seq.next_element_seed(Here { pass, node, trail: &trail })?.is_none() {
+            let here = Here { node, trail, step: &Step::Index(index) };
+            if seq.next_element_seed(Next { pass, here })?.is_none() {
                 break;
             }
         }
@@ -122,19 +136,41 @@ impl<'a> Visitor<'a> for Here<'_, '_, 'a> {
     }
 }
 
-impl<'a> Here<'_, '_, 'a> {
+/// Walk each element as it is met. Whatever is wrong with one is left to the exact mode, which
+/// knows its text.
+fn elements<'a, S: SeqAccess<'a>>(
+    pass: &Pass<'a>,
+    trie: &'a Trie,
+    trail: &Trail<'_, 'a>,
+    mut seq: S,
+) -> Result<&'a [Found<'a>], S::Error> {
+    let mut all = BumpVec::with_capacity_in(LIKELY, pass.arena);
+    for index in 0..=MAX_ELEMENTS {
+        let mut inner = Pass::new(trie, pass.source, LIKELY_BYTES, pass.arena);
+        // How long it is shows only later.
+        (inner.keep_rest, inner.path_room) = (pass.keep_rest, PATH_BYTES);
+        let here = Here { node: trie.root(), trail, step: &Step::Index(index) };
+        match seq.next_element_seed(Next { pass: &mut inner, here })? {
+            Some(()) => all.push(inner.found()),
+            None => return Ok(all.into_bump_slice()),
+        }
+    }
+    Err(S::Error::custom("more elements than may be walked"))
+}
+
+impl<'a> Next<'_, 'a> {
     /// A number as it was written, where it is wanted at all.
     fn number<E: Error>(self, printed: impl Fn(&'a Bump) -> Option<&'a str>) -> Result<(), E> {
-        let wanted = self.node.is_some_and(|node| node.slot.is_some()) || self.pass.keep_rest;
+        let wanted = self.here.node.is_some_and(|node| node.slot.is_some()) || self.pass.keep_rest;
         if !wanted {
             return Ok(());
         }
-        let digits = match self.trail.step {
+        let digits = match self.here.step {
             Step::Key(key) => digits_behind(self.pass.source, key),
-            Step::Index(_) => None,
+            Step::Start | Step::Index(_) => None,
         };
         match digits.or_else(|| printed(self.pass.arena)) {
-            Some(digits) => self.pass.scalar(digits, self.node, self.trail),
+            Some(digits) => self.pass.scalar(digits, self.here),
             None => Err(E::custom("a number to be taken as text")),
         }
     }
@@ -142,48 +178,18 @@ impl<'a> Here<'_, '_, 'a> {
 
 /// The number that stands behind a key; `None` for a key that was copied for its escapes.
 fn digits_behind<'a>(source: &'a str, key: &str) -> Option<&'a str> {
-    let behind = source.get(offset(source, key)? + key.len()..)?.strip_prefix('"')?;
-    let number = behind.trim_ascii_start().strip_prefix(':')?.trim_ascii_start();
     let is_part =
         |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E');
-    number.get(..number.bytes().take_while(is_part).count())
+    let behind = offset(source, key)? + key.len();
+    let bytes = source.as_bytes();
+    // A quote, a colon and white space stand between, and none of them in a number.
+    let from = behind + bytes.get(behind..)?.iter().position(is_part)?;
+    let length = bytes[from..].iter().take_while(|byte| is_part(byte)).count();
+    source.get(from..from + length)
 }
 
-/// Keys of one object from which on a set is quicker than going over them.
-const MANY: usize = 64;
-
-/// The keys of an object so far.
-struct Keys<'a> {
-    /// Where they begin among the keys of all open objects.
-    start: usize,
-    /// The bit of each key's hash: nearly always this alone says that a key is new.
-    bits: u64,
-    /// All of them, where there are [`MANY`]: it keeps a hostile object linear.
-    many: Option<HashSet<&'a str>>,
-}
-
-impl<'a> Keys<'a> {
-    /// Remember a key; whether it was there before.
-    fn repeats(&mut self, pass: &mut Pass<'_, 'a>, hash: u64, key: &'a str) -> bool {
-        let bit = 1 << (hash & 63);
-        let is_new = self.bits & bit == 0 && pass.seen.len() - self.start < MANY;
-        self.bits |= bit;
-        let repeats = !is_new && self.look_for(key, &pass.seen[self.start..]);
-        pass.seen.push(key);
-        repeats
-    }
-
-    fn look_for(&mut self, key: &'a str, before: &[&'a str]) -> bool {
-        if before.len() < MANY {
-            return before.contains(&key);
-        }
-        let many = self.many.get_or_insert_with(|| before.iter().copied().collect());
-        !many.insert(key)
-    }
-}
-
-fn twice<'a, E: Error>(pass: &mut Pass<'_, 'a>, trail: &Trail<'_, 'a>) -> E {
-    let path: String = trail.printed(pass.arena).chars().take(200).collect();
+fn twice<'a, E: Error>(pass: &mut Pass<'a>, trail: &Trail<'_, 'a>, step: &Step<'a>) -> E {
+    let path: String = trail.printed(step, pass.arena).chars().take(200).collect();
     let sentence = format!("the key `{path}` stands twice in one object");
     pass.fail(Fault { reason: Reason::DuplicateKey, sentence })
 }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use trailhouse::event::{Headers, RawRecord};
-use trailhouse::schema::{Catalog, TopicRule};
+use trailhouse::schema::{Catalog, MAX_DEPTH, TopicRule};
 
 use super::{AT, LIMIT, normaliser, outcomes, shipped};
 
@@ -518,4 +518,33 @@ fn a_tenant_header_that_names_nobody_does_not_leave_the_choice_to_the_body() {
     let record = r#"{"org_id":"evil","logs":[{"source":"iam","action":"a.b"}]}"#;
     let outcomes = all("frontier", &[("tenant", "")], record);
     assert_eq!(outcomes, [Err("no_tenant")]);
+}
+
+#[test]
+fn targets_are_the_same_walked_as_they_are_met_or_kept_as_texts_for_who_claims_them() {
+    let deep = "[".repeat(MAX_DEPTH) + &"]".repeat(MAX_DEPTH);
+    let many = format!("[{}]", vec!["{}"; 10_001].join(","));
+    let table: [(&str, &str); 14] = [
+        (r#"[{"id":"1","displayName":"One","type":"App"},{"id":"2","x":{"y":[true]}}]"#, ""),
+        (r#"[{"id":1.50,"x":1e400},{"id":-0}]"#, ""),
+        (r#"["scalar",7,1.5,null,[],{},[{"id":"1"}]]"#, ""),
+        (r#"[{"id":"\u0041","a\u002eb":"c"}]"#, ""),
+        (r#"[{"id":{"x":1}},{"type":"only"}]"#, ""),
+        (r#"{"id":"1"}"#, ""),
+        (r#""text""#, ""),
+        ("[]", ""),
+        (r#"[{"id":"1"},{"x":{"y":1,"y":1}}]"#, "duplicate_key"),
+        (r#"[{"id":"1","id":"2"}],"uuid":"2""#, "duplicate_key"),
+        (&format!("[{{\"x\":{deep}}}]"), "too_deep"),
+        (&many, "too_large"),
+        (r#"[{"id":"1"}"#, "not_json"),
+        (r#"[{"id":"1","id":"2"},]"#, "not_json"),
+    ];
+    for (targets, reason) in table {
+        let payload = OKTA.replace("VALUE", targets);
+        let shown: String = targets.chars().take(60).collect();
+        let as_met = one("okta_system", &payload);
+        assert_eq!(as_met, one("nobody", &payload), "{shown}");
+        assert_eq!(as_met.err().unwrap_or_default(), reason, "{shown}");
+    }
 }
