@@ -31,3 +31,4 @@ mod schema;
 mod serve;
 mod stream;
 mod unchanged;
+mod view;
