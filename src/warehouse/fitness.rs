@@ -6,11 +6,13 @@
 //! - A table that forgets tokens is refused: a repeated insert would be stored twice, silently. The
 //!   same holds for the target of a materialized view that hangs on one of ours.
 //! - Columns of one's own are welcome; one of ours that is missing is not.
+//! - Nothing hides rows from us: what read-back does not find is inserted again.
 //!
 //! Deliberately unknown here: when it is asked.
 
 use clickhouse::Row;
 use clickhouse::error::Error;
+use clickhouse::sql::Identifier;
 use serde::Deserialize;
 
 use super::insert::Table;
@@ -102,7 +104,29 @@ impl Warehouse {
         found.extend(missing.map(|column| {
             format!("column {column} is missing; restore it as deploy/clickhouse has it")
         }));
+        for table in TABLES {
+            if self.is_filtered(table).await? {
+                found.push(self.filtered_sentence(table));
+            }
+        }
         Ok(found)
+    }
+
+    /// Whether a row policy stands between us and a table. Only a plan tells everybody that, and
+    /// the plan of an empty table says nothing.
+    async fn is_filtered(&self, table: Table) -> Result<bool, Error> {
+        let query = self.reader().await?.query("EXPLAIN actions = 1 SELECT * FROM ?");
+        let plan = query.bind(Identifier(table.name())).fetch_all::<String>().await?;
+        Ok(plan.iter().any(|line| line.to_lowercase().contains("row level filter")))
+    }
+
+    fn filtered_sentence(&self, table: Table) -> String {
+        let (database, name, user) = (self.database(), table.name(), &self.user);
+        format!(
+            "a row policy hides rows of `{database}`.`{name}` from the user `{user}`, so what is \
+             stored would not be found and be stored again; run: CREATE ROW POLICY everything ON \
+             `{database}`.`{name}` USING 1 TO `{user}`"
+        )
     }
 }
 

@@ -65,6 +65,11 @@ pub const ALL: &[Migration] = &[
         "batches_reach",
         include_str!("../../deploy/clickhouse/0009_batches_reach.sql"),
     ),
+    Migration::of(
+        10,
+        "audit_events",
+        include_str!("../../deploy/clickhouse/0010_audit_events.sql"),
+    ),
 ];
 
 impl Migration {
@@ -256,12 +261,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_file_of_the_folder_is_embedded_under_its_own_number() {
+    fn every_numbered_file_of_the_folder_is_embedded_under_its_own_number() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/clickhouse");
         let mut files: Vec<String> = std::fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name.ends_with(".sql"))
+            .filter(|name| name.ends_with(".sql") && name.starts_with(|c: char| c.is_ascii_digit()))
             .collect();
         files.sort();
         let embedded: Vec<String> =

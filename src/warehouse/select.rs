@@ -177,7 +177,7 @@ async fn walked(
     loop {
         let mut ask = Statement::new("SELECT tenant, occurred_at, ");
         ask.then(column::time(by)).then(" AS at, id, toUInt64(1) AS repeats");
-        ask.from(&query.selection);
+        ask.first_from(&query.selection, by);
         if let Some(after) = after {
             ask.after(after, by, direction);
         }

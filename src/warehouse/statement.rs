@@ -71,8 +71,23 @@ impl Statement {
 
     /// ` FROM events WHERE` what is asked about.
     pub(super) fn from(&mut self, selection: &Selection) -> &mut Statement {
-        self.then(" FROM events WHERE ").window(selection.window);
-        self.then(" AND ").tenants(&selection.tenants);
+        self.then(" FROM events WHERE ").asked(selection)
+    }
+
+    /// The same, for the first rows by a time. Words are looked for before a row is put together
+    /// where rows come in the order of the key: ClickHouse would give that place to a filter of its
+    /// own, for the best times so far, which has nothing to leave out there. (A third of the CPU.)
+    pub(super) fn first_from(&mut self, selection: &Selection, by: TimeField) -> &mut Statement {
+        let in_order = by == TimeField::OccurredAt
+            && matches!(&selection.tenants, TenantScope::Only(tenants) if tenants.len() == 1);
+        match in_order && looks_for_words(&selection.filter) {
+            true => self.then(" FROM events PREWHERE ").asked(selection),
+            false => self.from(selection),
+        }
+    }
+
+    fn asked(&mut self, selection: &Selection) -> &mut Statement {
+        self.window(selection.window).then(" AND ").tenants(&selection.tenants);
         self.then(" AND ").filter(&selection.filter, &selection.tenants)
     }
 
@@ -141,8 +156,15 @@ impl Statement {
     /// A filter; what it asks of other events, it asks within a scope.
     pub(super) fn filter(&mut self, filter: &Filter, scope: &TenantScope) -> &mut Statement {
         match filter {
-            Filter::All(parts) => self.joined(parts, scope, "1", " AND "),
-            Filter::Any(parts) => self.joined(parts, scope, "0", " OR "),
+            Filter::All(parts) => {
+                let mut parts: Vec<&Filter> = parts.iter().collect();
+                // What reads the bytes comes last.
+                parts.sort_by_key(|part| looks_for_words(part));
+                self.joined(&parts, scope, "1", " AND ")
+            }
+            Filter::Any(parts) => {
+                self.joined(&parts.iter().collect::<Vec<_>>(), scope, "0", " OR ")
+            }
             Filter::Not(part) => self.then("NOT (").filter(part, scope).then(")"),
             Filter::Text(field, test) => self.field(field, test),
             Filter::TargetOf { kind, field, test } => self.target_of(kind, *field, test),
@@ -177,7 +199,7 @@ impl Statement {
 
     fn joined(
         &mut self,
-        parts: &[Filter],
+        parts: &[&Filter],
         scope: &TenantScope,
         none: &'static str,
         between: &'static str,
@@ -255,6 +277,16 @@ impl Statement {
             self.add(" AND hasToken(lower(raw), ?)", word);
         }
         self.then(")")
+    }
+}
+
+/// Whether a filter reads the original bytes.
+fn looks_for_words(filter: &Filter) -> bool {
+    match filter {
+        Filter::Anywhere(_) => true,
+        Filter::All(parts) | Filter::Any(parts) => parts.iter().any(looks_for_words),
+        Filter::Not(part) => looks_for_words(part),
+        _ => false,
     }
 }
 

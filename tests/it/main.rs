@@ -9,10 +9,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod access;
+mod analyst;
 mod audit;
 mod cli;
 mod counting;
 mod demo;
+mod desk;
 mod document;
 mod feed;
 mod file;
@@ -29,3 +31,4 @@ mod schema;
 mod serve;
 mod stream;
 mod unchanged;
+mod view;

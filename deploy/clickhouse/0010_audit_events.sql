@@ -1,0 +1,75 @@
+-- Events for people who bring a ClickHouse client of their own: one row for each record, byte-identical
+-- repeats included, named and told as the API does. It is read with the rights of whoever asks (SQL
+-- SECURITY INVOKER), so the row policies of analysts.sql hold behind it as they do on `events`; a
+-- DEFINER's view would show what its maker sees. Columns of the primary key pass through unchanged, so
+-- that what is asked of them is asked of the index.
+CREATE VIEW IF NOT EXISTS audit_events
+(
+    `id` UUID COMMENT 'derived from content, or from the position; byte-identical repeats share it, so count(DISTINCT id) counts them once',
+    `source_id` String COMMENT 'id exactly as the source wrote it; empty when absent, as every text here',
+    `tenant` LowCardinality(String) COMMENT 'whose log this is; first column of the primary key: name it',
+    `schema` LowCardinality(String) COMMENT 'name of the mapping that made the row',
+    `mapping_version` UInt16 COMMENT 'version of that mapping',
+    `occurred_at` DateTime64(6, 'UTC') COMMENT 'when it happened, UTC; second column of the primary key: bound it',
+    `received_at` DateTime64(6, 'UTC') COMMENT 'timestamp of the Kafka record, UTC',
+    `time_source` LowCardinality(String) COMMENT 'whose clock occurred_at is: event or record',
+    `service` LowCardinality(String) COMMENT 'system that emitted the event',
+    `action` LowCardinality(String) COMMENT 'verb phrase as the source wrote it',
+    `verb` LowCardinality(String) COMMENT 'action in one of ten words: create, read, update, delete, login, logout, grant, revoke, execute, other',
+    `outcome` LowCardinality(String) COMMENT 'how it ended: success, failure, pending, unknown',
+    `reason` String COMMENT 'why it failed',
+    `actor_id` String COMMENT 'who: stable identifier',
+    `actor_type` LowCardinality(String) COMMENT 'who: kind, in the source''s words',
+    `actor_name` String COMMENT 'who: name for people',
+    `actor_email` String COMMENT 'who: mail address',
+    `actor_account_id` String COMMENT 'who: account the actor belongs to',
+    `actor_account_name` String COMMENT 'who: name of that account',
+    `target_id` String COMMENT 'main thing acted on: stable identifier',
+    `target_type` LowCardinality(String) COMMENT 'main thing acted on: kind, in the source''s words',
+    `target_name` String COMMENT 'main thing acted on: name for people',
+    `targets` Array(Tuple(id String, type String, name String)) COMMENT 'all things acted on, when there are several',
+    `target_ids` Array(String) COMMENT 'their identifiers, to search by: has(target_ids, ''…'')',
+    `origin` LowCardinality(String) COMMENT 'through what kind of door it came: user, api, system, unknown',
+    `client_ip` String COMMENT 'where from, as IPv4 or IPv6 is usually written; empty when absent',
+    `client_address` IPv6 COMMENT 'the same as an address, to compare and to search by: IPv4 is mapped, :: when absent',
+    `user_agent` String COMMENT 'client program',
+    `country` LowCardinality(String) COMMENT 'country, as the source has it',
+    `region` LowCardinality(String) COMMENT 'region within the country or the cloud',
+    `session_id` String COMMENT 'ties the event to a session',
+    `request_id` String COMMENT 'ties the event to one request',
+    `correlation_id` String COMMENT 'ties the event to others of one operation',
+    `message` String COMMENT 'one line for people',
+    `changes_old` String COMMENT 'JSON text of the state before',
+    `changes_new` String COMMENT 'JSON text of the state after',
+    `attributes` Map(LowCardinality(String), String) COMMENT 'what else the source says, by dotted path: attributes[''…'']',
+    `written_by` String COMMENT 'authenticated caller of a write endpoint',
+    `headers` Map(LowCardinality(String), String) COMMENT 'what the write endpoint filled in, and the trace context',
+    `kafka_cluster` LowCardinality(String) COMMENT 'position: cluster',
+    `kafka_topic` LowCardinality(String) COMMENT 'position: topic, @file/NAME or @replay/TOPIC',
+    `kafka_incarnation` LowCardinality(String) COMMENT 'position: topic id, new when the topic is made again',
+    `kafka_partition` Int32 COMMENT 'position: partition',
+    `kafka_offset` Int64 COMMENT 'position: offset',
+    `kafka_index` UInt32 COMMENT 'position: place inside a record that fans out, from 0',
+    `raw` String COMMENT 'original bytes; wide, so ask for it by name'
+)
+SQL SECURITY INVOKER
+AS SELECT
+    e.id AS id, e.source_id AS source_id, e.tenant AS tenant, e.schema AS schema,
+    e.mapping_version AS mapping_version, e.occurred_at AS occurred_at, e.received_at AS received_at,
+    toLowCardinality(toString(e.time_source)) AS time_source, e.service AS service, e.action AS action,
+    toLowCardinality(toString(e.verb)) AS verb, toLowCardinality(toString(e.outcome)) AS outcome,
+    e.reason AS reason, e.actor_id AS actor_id, e.actor_type AS actor_type, e.actor_name AS actor_name,
+    e.actor_email AS actor_email, e.actor_account_id AS actor_account_id,
+    e.actor_account_name AS actor_account_name, e.target_id AS target_id, e.target_type AS target_type,
+    e.target_name AS target_name, e.targets AS targets, e.targets.id AS target_ids,
+    toLowCardinality(toString(e.origin)) AS origin,
+    if(e.client_ip = toIPv6('::'), '', replaceRegexpOne(IPv6NumToString(e.client_ip), '^::ffff:([0-9.]+)$', '\\1')) AS client_ip,
+    e.client_ip AS client_address, e.user_agent AS user_agent, e.country AS country, e.region AS region,
+    e.session_id AS session_id, e.request_id AS request_id, e.correlation_id AS correlation_id,
+    e.message AS message, e.changes_old AS changes_old, e.changes_new AS changes_new,
+    e.attributes AS attributes, e.written_by AS written_by, e.headers AS headers,
+    e.kafka_cluster AS kafka_cluster, e.kafka_topic AS kafka_topic,
+    e.kafka_incarnation AS kafka_incarnation, e.kafka_partition AS kafka_partition,
+    e.kafka_offset AS kafka_offset, e.kafka_index AS kafka_index, e.raw AS raw
+FROM events AS e
+COMMENT 'audit events for people: one row for each event of each Kafka record'
