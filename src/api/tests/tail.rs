@@ -1,6 +1,6 @@
 //! Feed and tail over a store that grows while it is read.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,22 +12,12 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::fixture::{event, get, state};
+use super::store::Growing;
 use crate::api::{ApiConfig, ApiState, Tails, router};
-use crate::event::StoredEvent;
-use crate::query::memory::MemoryReader;
-use crate::query::{Answer, EventReader, Extents, FeedPage, FeedQuery, Page, Query, TenantScope};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A store that events are added to.
-#[derive(Default)]
-struct Growing(Mutex<Vec<StoredEvent>>);
-
 impl Growing {
-    fn now(&self) -> MemoryReader {
-        MemoryReader { events: self.0.lock().unwrap().clone() }
-    }
-
     /// Store an event as the next of its partition.
     fn add(&self, number: u128) {
         let mut events = self.0.lock().unwrap();
@@ -36,28 +26,6 @@ impl Growing {
         event.kafka.offset = events.len() as i64;
         event.tenant = if number.is_multiple_of(2) { "even".into() } else { "odd".into() };
         events.push(event);
-    }
-}
-
-impl EventReader for Growing {
-    fn page<'a>(&'a self, query: &'a Query) -> Answer<'a, Page> {
-        Box::pin(async { self.now().page(query).await })
-    }
-
-    fn get<'a>(&'a self, tenants: &'a TenantScope, id: Uuid) -> Answer<'a, Option<StoredEvent>> {
-        Box::pin(async move { self.now().get(tenants, id).await })
-    }
-
-    fn extents(&self) -> Answer<'_, Extents> {
-        Box::pin(async { self.now().extents().await })
-    }
-
-    fn feed<'a>(&'a self, query: &'a FeedQuery) -> Answer<'a, FeedPage> {
-        Box::pin(async { self.now().feed(query).await })
-    }
-
-    fn ready(&self) -> Answer<'_, ()> {
-        Box::pin(async { Ok(()) })
     }
 }
 
