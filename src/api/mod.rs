@@ -98,7 +98,7 @@ pub struct ApiState {
     pub health: Health,
     /// What is mapped.
     pub catalog: Arc<Catalog>,
-    /// What cursors are signed with.
+    /// What cursors are sealed with.
     pub cursors: CursorKey,
     /// What tails share.
     pub tails: Tails,
