@@ -5,11 +5,14 @@
 //! # Invariants
 //! - What the store said of a key is good for `key_cache_s`; so long at most does a key work after it
 //!   was revoked. A store that does not answer then is an error, never a yes.
-//! - What is remembered is bounded, whatever prefixes are tried.
+//! - A prefix that no key has is looked up in a list of all that there are. The list is read again for
+//!   one that it lacks, at most once in [`LISTED_EVERY`], and who shows it waits for that: a new key
+//!   holds at once, and however many are guessed, they cost the store no more.
+//! - What is remembered is bounded: keys that there are, and of their records [`MOST`].
 //!
 //! Deliberately unknown here: what a key may do.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -23,17 +26,32 @@ use crate::event::Micros;
 /// Keys remembered at most.
 const MOST: usize = 10_000;
 
+/// How soon the list of prefixes is read again for one that it does not have.
+const LISTED_EVERY: Duration = Duration::from_secs(1);
+
 /// Checks API keys.
 pub struct Keys {
     reader: Arc<dyn KeyReader>,
     sealing: Option<SealingKey>,
     keep: Duration,
     known: Mutex<HashMap<String, Known>>,
+    /// The prefix of every key, when it was last looked.
+    listed: Mutex<HashSet<String>>,
+    /// Held while somebody looks.
+    looked: tokio::sync::Mutex<Option<Look>>,
+}
+
+/// A look at the list of prefixes.
+struct Look {
+    /// When it began.
+    at: Instant,
+    /// Why it saw nothing.
+    error: Option<String>,
 }
 
 #[derive(Clone)]
 struct Known {
-    /// `None` where the store has no such key.
+    /// `None` where the store has the key no more.
     record: Option<Arc<KeyRecord>>,
     at: Instant,
 }
@@ -41,7 +59,14 @@ struct Known {
 impl Keys {
     /// Keys of a store.
     pub fn of(reader: Arc<dyn KeyReader>, sealing: Option<SealingKey>, keep: Duration) -> Keys {
-        Keys { reader, sealing, keep, known: Mutex::default() }
+        Keys {
+            reader,
+            sealing,
+            keep,
+            known: Mutex::default(),
+            listed: Mutex::default(),
+            looked: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Whose key is shown.
@@ -94,8 +119,11 @@ impl Keys {
     async fn look_up(&self, prefix: &str) -> Result<Option<Arc<KeyRecord>>, Unknown> {
         let asked_at = Instant::now();
         let known = self.lock().get(prefix).cloned();
-        if let Some(known) = known.filter(|known| known.at.elapsed() < self.keep) {
-            return Ok(known.record);
+        match known {
+            Some(known) if known.at.elapsed() < self.keep => return Ok(known.record),
+            Some(_) => {}
+            None if self.is_listed(prefix).await? => {}
+            None => return Ok(None),
         }
         let record = self.reader.key(prefix).await;
         let record = record.map_err(|error| Unknown::Unavailable(error.to_string()))?.map(Arc::new);
@@ -108,6 +136,47 @@ impl Keys {
             known.insert(prefix.to_owned(), Known { record: record.clone(), at: asked_at });
         }
         Ok(record)
+    }
+
+    async fn is_listed(&self, prefix: &str) -> Result<bool, Unknown> {
+        if self.listed().contains(prefix) {
+            return Ok(true);
+        }
+        let missed_at = Instant::now();
+        let mut looked = self.looked.lock().await;
+        let error = match &*looked {
+            // Another looked, while this one waited to.
+            Some(look) if look.at >= missed_at => look.error.clone(),
+            before => {
+                if let Some(before) = before {
+                    tokio::time::sleep_until((before.at + LISTED_EVERY).into()).await;
+                }
+                self.look(&mut looked).await
+            }
+        };
+        match error {
+            None => Ok(self.listed().contains(prefix)),
+            Some(error) => Err(Unknown::Unavailable(error)),
+        }
+    }
+
+    /// Read the list; why not, where it cannot be read.
+    async fn look(&self, looked: &mut Option<Look>) -> Option<String> {
+        // It counts from now on, and as nothing seen: who looks may be gone before there is an answer.
+        let unseen = Some("the list of keys was asked for, and the asker is gone".to_owned());
+        let look = looked.insert(Look { at: Instant::now(), error: unseen });
+        match self.reader.prefixes().await {
+            Ok(prefixes) => {
+                *self.listed() = prefixes;
+                look.error = None;
+            }
+            Err(error) => look.error = Some(error.to_string()),
+        }
+        look.error.clone()
+    }
+
+    fn listed(&self) -> std::sync::MutexGuard<'_, HashSet<String>> {
+        self.listed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Known>> {
