@@ -25,6 +25,7 @@ mod export;
 mod feed;
 mod fields;
 mod horizon;
+mod idempotency;
 mod layer;
 mod ledger;
 mod ops;
