@@ -63,8 +63,9 @@ struct Content {
 pub struct Failing {
     /// Its name.
     pub part: String,
-    /// What ails it.
-    pub reason: String,
+    /// What ails it; for an auditor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 impl Problem {

@@ -54,7 +54,7 @@ pub(super) async fn from(
     };
     let tenants: Tenants = config.aliases().collect();
     let authenticator = match role {
-        // It answers no questions.
+        Role::Ingest if auth.is_required() => Authenticator::Nobody,
         Role::Ingest => Authenticator::None,
         Role::All | Role::Api => {
             let keys = reader.clone();

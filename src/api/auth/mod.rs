@@ -42,6 +42,8 @@ pub enum Authenticator {
     /// They are not; for loopback.
     #[default]
     None,
+    /// Nobody is known; for a process that answers no questions.
+    Nobody,
     /// By what they bring.
     Token(Arc<Credentials>),
 }
@@ -95,6 +97,7 @@ impl Authenticator {
     pub async fn caller(&self, head: &Parts, body: &[u8]) -> Result<Caller, Unknown> {
         let caller = match self {
             Authenticator::None => Caller::anyone(),
+            Authenticator::Nobody => return Err(Unknown::Missing),
             Authenticator::Token(credentials) => credentials.limited(head, body).await?,
         };
         if let Some(told) = head.extensions.get::<Told>() {

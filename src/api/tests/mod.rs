@@ -3,6 +3,7 @@
 mod access;
 mod document;
 pub mod fixture;
+mod known;
 pub mod log;
 mod onward;
 mod questions;
