@@ -72,10 +72,7 @@ pub(super) async fn from(
         reader,
         authenticator,
         audit,
-        ledger: Arc::new(StoredLedger {
-            warehouse: warehouse.clone(),
-            kafka: config.kafka.clone(),
-        }),
+        ledger: Arc::new(StoredLedger::of(warehouse.clone(), config.kafka.clone())),
         submissions: Arc::new(Submissions::new(topics, &recorder, &normalisers)),
         recorder,
         normalisers,

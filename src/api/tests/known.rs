@@ -1,17 +1,20 @@
 //! What hangs on who asks, and on how long that stays so.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
+use serde_json::{Value, json};
 
 use super::NOW;
 use super::fixture::{Answered, send, state};
-use super::store::Broken;
+use super::store::{Broken, unasked};
 use crate::access::{ApiKey, KeyRecord, Role, Tenants};
 use crate::api::auth::tests::fixture::{Store, key, record};
 use crate::api::{ApiConfig, ApiState, AuthConfig, Authenticator, LimitsConfig, router};
+use crate::query::{Answer, Ledger, Refused, Told};
 use crate::telemetry::Health;
 
 /// An authenticator over these keys, which are looked up for each request.
@@ -58,5 +61,50 @@ fn why_a_part_is_not_ready_is_told_to_an_auditor_alone() {
         let told = answer.body.to_string();
         assert_eq!(told.contains("secret:9092"), is_told, "{told}");
         assert_eq!(told.contains("it is down"), is_told, "{told}");
+    }
+}
+
+/// An account that counts how often it is asked.
+#[derive(Default)]
+struct Counting(AtomicU32);
+
+impl Ledger for Counting {
+    fn has(&self, topic: &str) -> bool {
+        topic == "audit"
+    }
+
+    fn receipt<'a>(&'a self, _: &'a str, _: i32, _: i64) -> Answer<'a, Option<Told>> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        let told = Told { tenants: vec!["acme".into()], receipt: json!({}) };
+        Box::pin(async { Ok(Some(told)) })
+    }
+
+    fn refused<'a>(&'a self, _: &'a Refused) -> Answer<'a, Vec<Value>> {
+        unasked()
+    }
+}
+
+#[test]
+fn who_may_see_no_receipt_has_nobody_asked_for_it() {
+    let ann = key(1);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let authenticator = runtime.block_on(by_key(Arc::new(Store::of([record(&ann)]))));
+    let ledger = Arc::new(Counting::default());
+    let state = ApiState { ledger: ledger.clone(), authenticator, ..state(Vec::new()) };
+    let api = router(state, &ApiConfig::default());
+    let ask = |path: &str| {
+        let request = Request::get(format!("/v1/receipts/{path}"));
+        let request = request.header("authorization", format!("Bearer {}", ann.reveal()));
+        send(&api, request.body(Body::empty()).unwrap()).status.as_u16()
+    };
+    for (path, status, asked) in [
+        ("audit/0/7?tenant=beta", 404, 0),
+        ("other/0/7", 404, 0),
+        ("%00/0/7", 404, 0),
+        ("audit/x/7", 400, 0),
+        ("audit/0/7", 200, 1),
+        ("audit/0/7?tenant=acme", 200, 2),
+    ] {
+        assert_eq!((ask(path), ledger.0.load(Ordering::SeqCst)), (status, asked), "{path}");
     }
 }
