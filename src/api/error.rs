@@ -26,7 +26,8 @@ pub(super) const CONTENT_TYPE: &str = "application/problem+json";
 const RETRY_AFTER_S: u64 = 5;
 
 /// One problem; boxed, for it travels in every `Result`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
 pub struct Problem(Box<Content>);
 
 /// A problem's JSON.

@@ -60,7 +60,9 @@ use crate::schema::Catalog;
 use crate::telemetry::Health;
 
 pub use audit::{AuditConfig, ReadAudit, ReadBy, ReadEvent, Rows};
-pub use auth::{AuthConfig, AuthError, Authenticator, ClaimsConfig, Credentials, Unknown};
+pub use auth::{
+    Admitted, AuthConfig, AuthError, Authenticator, ClaimsConfig, Credential, Credentials, Unknown,
+};
 pub use body::BodyFault;
 pub use config::{ApiConfig, CorsConfig, LimitsConfig, TlsConfig};
 pub use contract::{CompatConfig, ContractConfig};

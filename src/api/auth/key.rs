@@ -1,6 +1,6 @@
 //! API keys: shown, or signing.
 //!
-//! In: a key or a signature, and the store of keys. Out: the [`Caller`] it stands for.
+//! In: a key or a signature, and the store of keys. Out: the [`Caller`](crate::access::Caller) it stands for.
 //!
 //! # Invariants
 //! - What the store said of a key is good for `key_cache_s`; so long at most does a key work after it
@@ -18,9 +18,9 @@ use std::time::{Duration, Instant};
 
 use axum::http::request::Parts;
 
-use super::Unknown;
 use super::hmac::Signed;
-use crate::access::{ApiKey, Caller, KeyReader, KeyRecord, Proof, SealingKey};
+use super::{Admitted, Credential, Unknown};
+use crate::access::{ApiKey, KeyReader, KeyRecord, Proof, SealingKey};
 use crate::event::Micros;
 
 /// Keys remembered at most.
@@ -70,14 +70,14 @@ impl Keys {
     }
 
     /// Whose key is shown.
-    pub async fn shown(&self, text: &str, now: Micros) -> Result<Caller, Unknown> {
+    pub async fn shown(&self, text: &str, now: Micros) -> Result<Admitted, Unknown> {
         let key = ApiKey::parse(text);
         let key = key.ok_or_else(|| Unknown::Refused("it is no API key, whole".to_owned()))?;
         let record = self.valid(key.prefix(), now).await?;
         if !record.proves(&key) {
             return Err(refused(key.prefix(), "the secret is wrong, or it is one that signs"));
         }
-        Ok(record.caller())
+        Ok(admitted(&record))
     }
 
     /// Whose key signed a request.
@@ -87,7 +87,7 @@ impl Keys {
         head: &Parts,
         body: &[u8],
         now: Micros,
-    ) -> Result<Caller, Unknown> {
+    ) -> Result<Admitted, Unknown> {
         let signed = Signed::read(&head.headers)?;
         // What is no name is neither looked up nor remembered.
         if !ApiKey::is_prefix(prefix) {
@@ -104,7 +104,12 @@ impl Keys {
             Unknown::Unavailable(format!("the secret of key {prefix} cannot be opened: {error}"))
         })?;
         signed.holds(&secret, head, body, now)?;
-        Ok(record.caller())
+        Ok(admitted(&record))
+    }
+
+    /// Whether the key of a prefix is worth something.
+    pub async fn holds(&self, prefix: &str, now: Micros) -> Result<(), Unknown> {
+        self.valid(prefix, now).await.map(drop)
     }
 
     async fn valid(&self, prefix: &str, now: Micros) -> Result<Arc<KeyRecord>, Unknown> {
@@ -182,6 +187,10 @@ impl Keys {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn admitted(record: &KeyRecord) -> Admitted {
+    Admitted { caller: record.caller(), credential: Credential::Key(record.prefix.clone()) }
 }
 
 fn refused(prefix: &str, why: &str) -> Unknown {

@@ -7,12 +7,14 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use serde_json::{Value, json};
+use tower::ServiceExt as _;
 
 use super::NOW;
-use super::fixture::{Answered, send, state};
-use super::store::{Broken, unasked};
+use super::fixture::{Answered, read, send, state};
+use super::store::{Broken, Growing, unasked};
+use super::tail::{PATIENCE, open_as};
 use crate::access::{ApiKey, KeyRecord, Role, Tenants};
-use crate::api::auth::tests::fixture::{Store, key, record};
+use crate::api::auth::tests::fixture::{SECRET, Store, but, hs256, key, record, text};
 use crate::api::{ApiConfig, ApiState, AuthConfig, Authenticator, LimitsConfig, router};
 use crate::query::{Answer, Ledger, Refused, Told};
 use crate::telemetry::Health;
@@ -62,6 +64,99 @@ fn why_a_part_is_not_ready_is_told_to_an_auditor_alone() {
         assert_eq!(told.contains("secret:9092"), is_told, "{told}");
         assert_eq!(told.contains("it is down"), is_told, "{told}");
     }
+}
+
+/// The API over a store that grows, whose callers must be known.
+fn growing(authenticator: Authenticator) -> (Arc<Growing>, Router) {
+    let store = Arc::new(Growing::default());
+    let state = ApiState { reader: store.clone(), authenticator, ..state(Vec::new()) };
+    (store, router(state, &ApiConfig::default()))
+}
+
+/// A key of both tenants of a growing store.
+fn of_both(key: &ApiKey) -> KeyRecord {
+    KeyRecord { tenants: ["even", "odd"].map(str::to_owned).into(), ..record(key) }
+}
+
+fn revoke(store: &Store, key: &ApiKey) {
+    let mut keys = store.keys.lock().unwrap();
+    keys.as_mut().unwrap().get_mut(key.prefix()).unwrap().revoked_at = Some(NOW);
+}
+
+#[tokio::test]
+async fn a_tail_and_a_ticket_s_tail_end_when_their_key_is_revoked_and_say_so_last() {
+    let (ann, bob) = (key(1), key(2));
+    let keys = Arc::new(Store::of([of_both(&ann), of_both(&bob)]));
+    let (store, api) = growing(by_key(keys.clone()).await);
+    let request = Request::post("/v1/events/tail/ticket");
+    let request = request.header("authorization", format!("Bearer {}", ann.reveal()));
+    let answer = api.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let ticket = read(answer).await.body["ticket"].as_str().unwrap().to_owned();
+    let with_ticket = format!("/v1/events/tail?ticket={ticket}");
+    let mut own = open_as(&api, "/v1/events/tail", &ann.reveal()).await.unwrap();
+    let mut of_ticket = open_as(&api, &with_ticket, "").await.unwrap();
+    let mut other = open_as(&api, "/v1/events/tail", &bob.reveal()).await.unwrap();
+    store.add(1);
+    for tail in [&mut own, &mut of_ticket, &mut other] {
+        assert_eq!(tail.number().await, 1);
+    }
+    revoke(&keys, &ann);
+    for tail in [&mut own, &mut of_ticket] {
+        let last = tail.ended().await.unwrap();
+        assert_eq!(last["type"], "urn:trailhouse:problem:unauthenticated", "{last}");
+        assert!(!last.to_string().contains(ann.prefix()), "{last}");
+    }
+    store.add(2);
+    assert_eq!(other.number().await, 2, "another's key is another's");
+    let again = open_as(&api, &with_ticket, "").await.err();
+    assert_eq!(again, Some(StatusCode::UNAUTHORIZED), "the ticket has ended with its key");
+}
+
+#[tokio::test]
+async fn a_tail_ends_when_its_token_expires() {
+    let dir = tempfile::tempdir().unwrap();
+    let set = dir.path().join("jwks.json");
+    std::fs::write(&set, json!({"keys": [{"kty": "oct", "k": text(SECRET)}]}).to_string()).unwrap();
+    let config = AuthConfig {
+        mode: "token".into(),
+        jwks_file: Some(set),
+        issuer: "https://id.example".into(),
+        audience: "trailhouse".into(),
+        leeway_s: 0,
+        ..AuthConfig::default()
+    };
+    let (limits, keys) = (LimitsConfig::default(), Arc::new(Store::default()));
+    let opened = Authenticator::open(&config, &limits, Tenants::default(), keys, || NOW);
+    let (_, api) = growing(opened.await.unwrap());
+    let of = |seconds: i64| {
+        let exp = json!(chrono::Utc::now().timestamp() + seconds);
+        hs256(&json!({"alg": "HS256"}), &but("exp", exp), SECRET)
+    };
+    let mut long = open_as(&api, "/v1/events/tail", &of(3_600)).await.unwrap();
+    let mut short = open_as(&api, "/v1/events/tail", &of(2)).await.unwrap();
+    let last = short.ended().await.unwrap();
+    assert_eq!(last["status"], 401, "{last}");
+    assert_eq!(long.next().await, Some(None), "a token that holds goes on");
+}
+
+#[tokio::test]
+async fn a_tail_whose_key_cannot_be_looked_up_tells_nothing_until_it_can_be() {
+    let ann = key(1);
+    let keys = Arc::new(Store::of([of_both(&ann)]));
+    let (store, api) = growing(by_key(keys.clone()).await);
+    let mut tail = open_as(&api, "/v1/events/tail", &ann.reveal()).await.unwrap();
+    let known = keys.keys.lock().unwrap().take();
+    let asked = keys.asked.load(Ordering::SeqCst);
+    let noticed = async {
+        while keys.asked.load(Ordering::SeqCst) == asked {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, noticed).await.unwrap();
+    store.add(1);
+    assert_eq!(tail.next().await, Some(None), "it says where it stands, and no event");
+    *keys.keys.lock().unwrap() = known;
+    assert_eq!(tail.number().await, 1, "and has lost nothing");
 }
 
 /// An account that counts how often it is asked.

@@ -15,11 +15,11 @@ use super::fixture::{event, get, state};
 use super::store::Growing;
 use crate::api::{ApiConfig, ApiState, Tails, router};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Growing {
     /// Store an event as the next of its partition.
-    fn add(&self, number: u128) {
+    pub fn add(&self, number: u128) {
         let mut events = self.0.lock().unwrap();
         let mut event = event(number, 0);
         event.kafka.partition = (number % 3) as i32;
@@ -37,16 +37,31 @@ fn growing() -> (Arc<Growing>, ApiState, Router) {
 }
 
 /// A tail, read message by message.
-struct Reading {
+pub struct Reading {
     body: BodyDataStream,
     text: String,
     last_id: Option<String>,
+    /// What a last message says.
+    end: Option<Value>,
 }
 
 async fn open(api: &Router, path: &str, last_id: Option<&str>) -> Result<Reading, StatusCode> {
-    let mut request = Request::builder().uri(path);
-    if let Some(id) = last_id {
-        request = request.header("Last-Event-ID", id);
+    begin(api, path, last_id.map(|id| ("Last-Event-ID", id.to_owned()))).await
+}
+
+/// A tail that is asked for with a token or a key.
+pub async fn open_as(api: &Router, path: &str, credential: &str) -> Result<Reading, StatusCode> {
+    begin(api, path, Some(("authorization", format!("Bearer {credential}")))).await
+}
+
+async fn begin(
+    api: &Router,
+    path: &str,
+    header: Option<(&str, String)>,
+) -> Result<Reading, StatusCode> {
+    let mut request = Request::get(path);
+    if let Some((name, value)) = header {
+        request = request.header(name, value);
     }
     let answer = api.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
     if !answer.status().is_success() {
@@ -54,7 +69,7 @@ async fn open(api: &Router, path: &str, last_id: Option<&str>) -> Result<Reading
     }
     assert_eq!(answer.headers()["content-type"], "text/event-stream");
     let body = answer.into_body().into_data_stream();
-    let mut reading = Reading { body, text: String::new(), last_id: None };
+    let mut reading = Reading { body, text: String::new(), last_id: None, end: None };
     // The first message has no event: it says where the tail begins.
     assert_eq!(reading.next().await, Some(None));
     Ok(reading)
@@ -62,33 +77,45 @@ async fn open(api: &Router, path: &str, last_id: Option<&str>) -> Result<Reading
 
 impl Reading {
     /// The number of the next message's event; `Some(None)` where it has none, `None` at the end.
-    async fn next(&mut self) -> Option<Option<u128>> {
+    pub async fn next(&mut self) -> Option<Option<u128>> {
         while !self.text.contains("\n\n") {
             let chunk = std::future::poll_fn(|cx| std::pin::Pin::new(&mut self.body).poll_next(cx));
             let chunk = tokio::time::timeout(PATIENCE, chunk).await.unwrap()?;
             self.text.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
         }
         let (message, rest) = self.text.split_once("\n\n").unwrap();
-        let mut data = String::new();
+        let (mut data, mut kind) = (String::new(), "message");
         for line in message.lines() {
             match line.split_once(": ").unwrap() {
                 ("id", id) => self.last_id = Some(id.to_owned()),
+                ("event", name) => kind = name,
                 ("data", line) => data.push_str(line),
                 other => panic!("{other:?}"),
             }
         }
-        let event = (!data.is_empty()).then(|| serde_json::from_str::<Value>(&data).unwrap());
+        let data = (!data.is_empty()).then(|| serde_json::from_str::<Value>(&data).unwrap());
+        let event = data.clone().filter(|_| kind == "message");
+        self.end = data.filter(|_| kind == "end");
         self.text = rest.to_owned();
         Some(event.map(|event| event["id"].as_str().unwrap().parse::<Uuid>().unwrap().as_u128()))
     }
 
     /// The next event's number.
-    async fn number(&mut self) -> u128 {
+    pub async fn number(&mut self) -> u128 {
         loop {
             if let Some(number) = self.next().await.unwrap() {
                 return number;
             }
         }
+    }
+
+    /// Why it ended: what its last message said.
+    pub async fn ended(&mut self) -> Option<Value> {
+        let mut last = None;
+        while self.next().await.is_some() {
+            last = self.end.take();
+        }
+        last
     }
 }
 
