@@ -131,6 +131,14 @@ impl Problem {
         problem
     }
 
+    /// 429: too much of one caller.
+    pub fn too_much(detail: String, retry_after_s: u64) -> Problem {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let mut problem = Problem::new(status, "rate", "Asked too often", detail);
+        problem.0.retry_after_s = Some(retry_after_s);
+        problem
+    }
+
     /// 500: a defect of ours; the log has the cause.
     pub fn internal() -> Problem {
         let status = StatusCode::INTERNAL_SERVER_ERROR;
@@ -205,11 +213,7 @@ impl From<Unknown> for Problem {
                 Problem::unavailable("credentials cannot be looked up now; try again")
             }
             Unknown::TooOften { retry_after_s, .. } => {
-                let status = StatusCode::TOO_MANY_REQUESTS;
-                let detail = format!("ask again in {retry_after_s} s");
-                let mut problem = Problem::new(status, "rate", "Asked too often", detail);
-                problem.0.retry_after_s = Some(retry_after_s);
-                problem
+                Problem::too_much(format!("ask again in {retry_after_s} s"), retry_after_s)
             }
         }
     }

@@ -33,6 +33,7 @@ mod parameter;
 mod refusal;
 mod related;
 mod route;
+mod seat;
 mod secret;
 mod selection;
 mod serve;

@@ -10,7 +10,7 @@
 //!   taken: a page is asked for when the one before it has gone.
 //! - A tail ends with the credential it was asked with, a ticket's with that of the ticket: looked at
 //!   every [`LOOK_EVERY`], and before anything more is told. Its last message says so.
-//! - There are never more than [`MOST_TAILS`] tails; one more is answered 503.
+//! - There are never more tails than there are seats for; one more is answered 429 or 503.
 //! - Something is said every [`BEAT`], an id without an event: so a filter that matches little moves
 //!   on, and who has gone is noticed.
 //!
@@ -29,7 +29,7 @@ use axum::response::IntoResponse;
 use axum::{Extension, Json};
 use futures_core::Stream;
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
@@ -39,6 +39,7 @@ use super::error::Problem;
 use super::feed::positions;
 use super::horizon::{Horizon, View};
 use super::parameter::Parameters;
+use super::seat::{self, Full, Seat, Seats};
 use super::selection;
 use super::ticket::{self, Tickets};
 use crate::access::Caller;
@@ -49,7 +50,6 @@ use crate::query::{CursorKey, EventReader, FeedPage, FeedQuery, Positions, ReadE
 pub(super) const PATH: &str = "/v1/events/tail";
 /// Parameters beside the filter's.
 pub(super) const OWN: [&str; 2] = ["cursor", "ticket"];
-const MOST_TAILS: usize = 100;
 /// Events of a page.
 const PAGE: u32 = 500;
 /// Messages that wait to be taken.
@@ -58,22 +58,17 @@ const MESSAGES: usize = 32;
 const BEAT: Duration = Duration::from_secs(5);
 /// How often it is looked whether the credential still holds.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// When to try again where all seats are taken, in seconds.
+const SEAT_AFTER_S: u64 = 5;
 /// How long is waited where the store does not answer.
 const RETRY_IN: Duration = Duration::from_secs(1);
 
 /// What all tails share.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Tails {
     horizon: Horizon,
-    seats: Arc<Semaphore>,
+    seats: Seats,
     tickets: Tickets,
-}
-
-impl Default for Tails {
-    fn default() -> Tails {
-        let seats = Arc::new(Semaphore::new(MOST_TAILS));
-        Tails { horizon: Horizon::default(), seats, tickets: Tickets::default() }
-    }
 }
 
 impl Tails {
@@ -127,8 +122,8 @@ pub(super) async fn tail(
             parameters.get("cursor").map(|text| positions("cursor", text, &state)).transpose()?
         }
     };
-    let seat = Arc::clone(&state.tails.seats).try_acquire_owned();
-    let seat = seat.map_err(|_| Problem::unavailable("too many tails are open; try again"))?;
+    let known = (credential != Credential::None).then_some(&*caller.id);
+    let seat = state.tails.seats.take(known)?;
     let until = state.reader.extents().await?;
     let after = told.unwrap_or_else(|| Positions::at_end(&until));
     let (out, messages) = mpsc::channel(MESSAGES);
@@ -154,6 +149,22 @@ pub(super) async fn tail(
     Ok((headers, Body::from_stream(Messages(messages))))
 }
 
+impl From<Full> for Problem {
+    fn from(full: Full) -> Problem {
+        match full {
+            Full::OfCaller => {
+                let most = seat::MOST_OF_CALLER;
+                let detail = format!(
+                    "{most} tails of this caller are open, as many as one may have; close one, or \
+                     ask /v1/events/feed"
+                );
+                Problem::too_much(detail, SEAT_AFTER_S)
+            }
+            Full::All => Problem::unavailable("too many tails are open; try again"),
+        }
+    }
+}
+
 /// As a browser sends it when it connects again; an empty one says nothing.
 fn last_event_id(headers: &HeaderMap) -> Option<&str> {
     let id = headers.get("last-event-id")?.to_str().ok()?;
@@ -173,7 +184,7 @@ struct Follower {
     beat_at: Instant,
     /// When the credential is to be looked at.
     look_at: Instant,
-    _seat: OwnedSemaphorePermit,
+    _seat: Seat,
 }
 
 /// Nobody listens, or nothing more can be said.

@@ -8,7 +8,7 @@
 //!   caller was when it was given, and never more. It ends with the credential that asked for it.
 //! - It may be used again while it holds: an EventSource that loses its connection asks the same
 //!   address.
-//! - There are never more than [`MOST_TICKETS`].
+//! - There are never more than [`MOST_TICKETS`], and [`MOST_OF_CALLER`] of one caller.
 //!
 //! Deliberately unknown here: what is told.
 
@@ -25,6 +25,7 @@ use crate::event::id;
 /// How long a ticket holds.
 pub(super) const HOLDS: Duration = Duration::from_secs(60);
 const MOST_TICKETS: usize = 10_000;
+const MOST_OF_CALLER: usize = 1_000;
 
 /// The tickets that hold.
 #[derive(Clone, Default)]
@@ -41,7 +42,9 @@ impl Tickets {
         let ticket = URL_SAFE_NO_PAD.encode(secret);
         let mut tickets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tickets.retain(|_, (_, until)| *until > now);
-        if tickets.len() >= MOST_TICKETS {
+        let is_own = |held: &&(Admitted, Instant)| held.0.caller.id == admitted.caller.id;
+        let own = tickets.values().filter(is_own).count();
+        if tickets.len() >= MOST_TICKETS || own >= MOST_OF_CALLER {
             return None;
         }
         tickets.insert(id::digest(ticket.as_bytes()), (admitted, now + HOLDS));
@@ -81,8 +84,14 @@ mod tests {
     #[test]
     fn tickets_that_are_never_used_do_not_pile_up() {
         let (tickets, now) = (Tickets::default(), Instant::now());
-        let given = (0..=MOST_TICKETS).filter_map(|_| tickets.give(anyone(), now)).count();
-        assert_eq!(given, MOST_TICKETS);
-        assert!(tickets.give(anyone(), now + HOLDS).is_some());
+        let of = |id: usize| {
+            let caller = Caller { id: id.to_string(), ..Caller::anyone() };
+            Admitted { caller, ..anyone() }
+        };
+        let own = (0..=MOST_OF_CALLER).filter_map(|_| tickets.give(of(0), now)).count();
+        assert_eq!(own, MOST_OF_CALLER, "and others have theirs");
+        let others = (1..=MOST_TICKETS).filter_map(|id| tickets.give(of(id), now)).count();
+        assert_eq!(own + others, MOST_TICKETS);
+        assert!(tickets.give(of(0), now + HOLDS).is_some());
     }
 }

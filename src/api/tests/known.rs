@@ -159,6 +159,29 @@ async fn a_tail_whose_key_cannot_be_looked_up_tells_nothing_until_it_can_be() {
     assert_eq!(tail.number().await, 1, "and has lost nothing");
 }
 
+#[tokio::test]
+async fn one_caller_opens_ten_tails_and_leaves_the_others_their_seats() {
+    let [ann, bob] = [1, 2].map(key);
+    let keys = Store::of([of_both(&ann), of_both(&bob)]);
+    let (_, api) = growing(by_key(Arc::new(keys)).await);
+    let mut open = Vec::new();
+    let refused = loop {
+        match open_as(&api, "/v1/events/tail", &ann.reveal()).await {
+            Ok(tail) => open.push(tail),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!((open.len(), refused), (10, StatusCode::TOO_MANY_REQUESTS));
+    assert!(open_as(&api, "/v1/events/tail", &bob.reveal()).await.is_ok());
+    open.pop();
+    let freed = async {
+        while open_as(&api, "/v1/events/tail", &ann.reveal()).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, freed).await.unwrap();
+}
+
 /// An account that counts how often it is asked.
 #[derive(Default)]
 struct Counting(AtomicU32);
