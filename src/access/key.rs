@@ -11,7 +11,7 @@
 //!
 //! Deliberately unknown here: where records are kept, how a key travels.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -171,13 +171,15 @@ impl KeyRecord {
 }
 
 /// A boxed future, so that any store can stand behind `Arc<dyn KeyReader>`.
-pub type Lookup<'a> =
-    Pin<Box<dyn Future<Output = Result<Option<KeyRecord>, KeyError>> + Send + 'a>>;
+pub type Lookup<'a, T> = Pin<Box<dyn Future<Output = Result<T, KeyError>> + Send + 'a>>;
 
 /// A store of keys.
 pub trait KeyReader: Send + Sync {
     /// The key of a prefix, whether it still holds or not.
-    fn key<'a>(&'a self, prefix: &'a str) -> Lookup<'a>;
+    fn key<'a>(&'a self, prefix: &'a str) -> Lookup<'a, Option<KeyRecord>>;
+
+    /// The prefix of every key there is, those that hold no more too.
+    fn prefixes(&self) -> Lookup<'_, HashSet<String>>;
 }
 
 /// The store of keys does not answer.

@@ -7,6 +7,8 @@
 //! - An answer waits for nothing here: events go into a bounded queue. One that finds it full is
 //!   counted as lost, never a reason not to answer.
 //! - A credential is in no event; the question is, and so whom it was about.
+//! - What a caller may make as long as they like is cut: [`MOST_REQUEST_ID_BYTES`] and
+//!   [`MOST_USER_AGENT_BYTES`]. The address is whole, which HTTP bounds: it is what was asked.
 //!
 //! Deliberately unknown here: Kafka, what a question means.
 
@@ -27,6 +29,12 @@ use crate::event::Micros;
 
 /// Events that wait to be written down, at most.
 const MOST_WAITING: usize = 10_000;
+
+/// The longest request id that is written down; a longer one is cut.
+const MOST_REQUEST_ID_BYTES: usize = 128;
+
+/// The longest user agent, likewise.
+const MOST_USER_AGENT_BYTES: usize = 512;
 
 /// The parameter that is a credential.
 const TICKET: &str = "ticket";
@@ -70,9 +78,9 @@ pub struct ReadEvent {
     /// Events in the answer; absent where it was not known when it began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<u64>,
-    /// `x-request-id`; empty for none.
+    /// `x-request-id`, its first 128 bytes; empty for none.
     pub request_id: String,
-    /// `user-agent`; empty for none.
+    /// `user-agent`, its first 512 bytes; empty for none.
     pub user_agent: String,
 }
 
@@ -107,7 +115,7 @@ impl ReadAudit {
     /// A reading that begins.
     fn asked(&self, request: &Request, at: Micros) -> Option<Reading> {
         let (queue, lost) = self.queue.clone()?;
-        let text = |name| text(request.headers(), name);
+        let text = |name, most_bytes| text(request.headers(), name, most_bytes);
         let path = request.extensions().get::<MatchedPath>();
         let path = path.map_or(request.uri().path(), MatchedPath::as_str);
         let at = DateTime::<Utc>::from_timestamp_micros(at).unwrap_or_default();
@@ -119,8 +127,8 @@ impl ReadAudit {
             outcome: "failure",
             status: 0,
             rows: None,
-            request_id: text("x-request-id"),
-            user_agent: text(header::USER_AGENT.as_str()),
+            request_id: text("x-request-id", MOST_REQUEST_ID_BYTES),
+            user_agent: text(header::USER_AGENT.as_str(), MOST_USER_AGENT_BYTES),
         };
         Some(Reading { event, queue, lost })
     }
@@ -191,8 +199,10 @@ fn without_ticket(uri: &Uri) -> String {
     }
 }
 
-fn text(headers: &HeaderMap, name: &str) -> String {
-    headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+/// A header, cut at a character.
+fn text(headers: &HeaderMap, name: &str, most_bytes: usize) -> String {
+    let text = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    text[..text.floor_char_boundary(most_bytes)].to_owned()
 }
 
 #[cfg(test)]
@@ -229,6 +239,18 @@ mod tests {
         *response.status_mut() = StatusCode::FORBIDDEN;
         refused.answered(&Caller::anyone(), &response);
         assert_eq!(readings.try_recv().unwrap().outcome, "failure");
+    }
+
+    #[test]
+    fn a_caller_makes_no_event_as_long_as_they_like() {
+        let (audit, _readings) = ReadAudit::new(IntCounter::new("lost", "lost").unwrap());
+        let request = Request::builder()
+            .uri("/v1/events")
+            .header("user-agent", "u".repeat(100_000))
+            .header("x-request-id", "r".repeat(100_000));
+        let reading = audit.asked(&request.body(Body::empty()).unwrap(), 0).unwrap();
+        assert_eq!(reading.event.user_agent, "u".repeat(512));
+        assert_eq!(reading.event.request_id, "r".repeat(128));
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub struct ApiConfig {
     /// How long bytes of an answer may wait to be taken, in milliseconds, before the connection is
     /// cut off. Default `30000`.
     pub stall_ms: u64,
-    /// A file with the secret that cursors are signed with, at least 32 bytes; the same for every
+    /// A file with the secret that cursors are sealed with, at least 32 bytes; the same for every
     /// process that answers the same callers. Without it a secret is made at start, and a restart
     /// ends every walk.
     pub cursor_secret_file: Option<PathBuf>,

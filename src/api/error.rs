@@ -26,7 +26,8 @@ pub(super) const CONTENT_TYPE: &str = "application/problem+json";
 const RETRY_AFTER_S: u64 = 5;
 
 /// One problem; boxed, for it travels in every `Result`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
 pub struct Problem(Box<Content>);
 
 /// A problem's JSON.
@@ -63,8 +64,9 @@ struct Content {
 pub struct Failing {
     /// Its name.
     pub part: String,
-    /// What ails it.
-    pub reason: String,
+    /// What ails it; for an auditor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 impl Problem {
@@ -126,6 +128,14 @@ impl Problem {
         let detail = format!("this path answers {allow} only");
         let mut problem = Problem::new(status, "method", "Method not allowed", detail);
         problem.0.allowed = allow.split(',').map(|method| method.trim().to_owned()).collect();
+        problem
+    }
+
+    /// 429: too much of one caller.
+    pub fn too_much(detail: String, retry_after_s: u64) -> Problem {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let mut problem = Problem::new(status, "rate", "Asked too often", detail);
+        problem.0.retry_after_s = Some(retry_after_s);
         problem
     }
 
@@ -203,11 +213,7 @@ impl From<Unknown> for Problem {
                 Problem::unavailable("credentials cannot be looked up now; try again")
             }
             Unknown::TooOften { retry_after_s, .. } => {
-                let status = StatusCode::TOO_MANY_REQUESTS;
-                let detail = format!("ask again in {retry_after_s} s");
-                let mut problem = Problem::new(status, "rate", "Asked too often", detail);
-                problem.0.retry_after_s = Some(retry_after_s);
-                problem
+                Problem::too_much(format!("ask again in {retry_after_s} s"), retry_after_s)
             }
         }
     }

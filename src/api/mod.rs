@@ -25,6 +25,7 @@ mod export;
 mod feed;
 mod fields;
 mod horizon;
+mod idempotency;
 mod layer;
 mod ledger;
 mod ops;
@@ -32,6 +33,7 @@ mod parameter;
 mod refusal;
 mod related;
 mod route;
+mod seat;
 mod secret;
 mod selection;
 mod serve;
@@ -59,7 +61,9 @@ use crate::schema::Catalog;
 use crate::telemetry::Health;
 
 pub use audit::{AuditConfig, ReadAudit, ReadBy, ReadEvent, Rows};
-pub use auth::{AuthConfig, AuthError, Authenticator, ClaimsConfig, Credentials, Unknown};
+pub use auth::{
+    Admitted, AuthConfig, AuthError, Authenticator, ClaimsConfig, Credential, Credentials, Unknown,
+};
 pub use body::BodyFault;
 pub use config::{ApiConfig, CorsConfig, LimitsConfig, TlsConfig};
 pub use contract::{CompatConfig, ContractConfig};
@@ -98,7 +102,7 @@ pub struct ApiState {
     pub health: Health,
     /// What is mapped.
     pub catalog: Arc<Catalog>,
-    /// What cursors are signed with.
+    /// What cursors are sealed with.
     pub cursors: CursorKey,
     /// What tails share.
     pub tails: Tails,

@@ -6,6 +6,8 @@
 //! # Invariants
 //! - `/livez` asks nobody: a ClickHouse that is down is no reason to restart us.
 //! - `/readyz` answers within [`STORE_TIMEOUT`], however dead the store is.
+//! - It names the parts that fail to whoever asks, and says why to an auditor alone: what a store or
+//!   a broker says holds addresses and names. The log has it.
 //!
 //! Deliberately unknown here: what the other parts are.
 
@@ -13,11 +15,14 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::header;
+use axum::http::request::Parts;
 use axum::response::IntoResponse;
 use prometheus::{TEXT_FORMAT, TextEncoder};
 
 use super::ApiState;
+use super::auth::Told;
 use super::error::{Failing, Problem};
+use crate::access::Role;
 
 /// How long the store may take to say that it is there; probes commonly wait a few seconds.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -26,16 +31,31 @@ pub(super) async fn livez() -> &'static str {
     "alive\n"
 }
 
-pub(super) async fn readyz(State(state): State<ApiState>) -> Result<&'static str, Problem> {
-    let failing = state.health.failing().into_iter();
-    let mut failing: Vec<Failing> =
-        failing.map(|(part, reason)| Failing { part, reason }).collect();
-    let store = match tokio::time::timeout(STORE_TIMEOUT, state.reader.ready()).await {
-        Ok(answer) => answer.map_err(|error| error.to_string()),
-        Err(_) => Err(format!("no answer within {} s", STORE_TIMEOUT.as_secs())),
+pub(super) async fn readyz(
+    State(state): State<ApiState>,
+    mut head: Parts,
+) -> Result<&'static str, Problem> {
+    // A probe is no reading of the log, whoever sends it.
+    head.extensions.remove::<Told>();
+    let store = tokio::time::timeout(STORE_TIMEOUT, state.reader.ready());
+    let caller = tokio::time::timeout(STORE_TIMEOUT, state.authenticator.caller(&head, b""));
+    let (store, caller) = tokio::join!(store, caller);
+    let may_know_why = matches!(caller, Ok(Ok(caller)) if caller.role >= Role::Auditor);
+    let mut failing = state.health.failing();
+    let why = match store {
+        Ok(answer) => answer.err().map(|error| error.to_string()),
+        Err(_) => Some(format!("no answer within {} s", STORE_TIMEOUT.as_secs())),
     };
-    failing.extend(store.err().map(|reason| Failing { part: "store".to_owned(), reason }));
-    if failing.is_empty() { Ok("ready\n") } else { Err(Problem::not_ready(failing)) }
+    if let Some(why) = why {
+        // The other parts have said it where they met it.
+        tracing::warn!(why, "not ready: the store");
+        failing.insert("store".to_owned(), why);
+    }
+    if failing.is_empty() {
+        return Ok("ready\n");
+    }
+    let told = |(part, why)| Failing { part, reason: may_know_why.then_some(why) };
+    Err(Problem::not_ready(failing.into_iter().map(told).collect()))
 }
 
 pub(super) async fn metrics(State(state): State<ApiState>) -> Result<impl IntoResponse, Problem> {

@@ -5,7 +5,7 @@
 //!
 //! # Invariants
 //! - A handler behind [`Who::Caller`] finds an `Extension<Caller>` of at least that role in its
-//!   request. No such handler runs without.
+//!   request, and what they were told by. No such handler runs without.
 //! - The body is read before the caller is told, for some credentials sign it; it is never longer
 //!   than `api.limits.body_bytes`.
 //!
@@ -18,7 +18,7 @@ use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::MethodRouter;
 
-use super::auth::Told;
+use super::auth::{Admitted, Told};
 use super::body;
 use super::error::Problem;
 use super::tail;
@@ -101,16 +101,18 @@ async fn admit(
 ) -> Result<Response, Problem> {
     let (mut head, body) = request.into_parts();
     let body = body::read(body, &door.limits).await?;
-    let ticket = door.takes_tickets.then(|| door.state.tails.caller(&head.uri)).flatten();
-    let caller = match ticket {
-        Some(caller) => {
-            let caller = caller?;
+    let authenticator = &door.state.authenticator;
+    let ticket = door.takes_tickets.then(|| door.state.tails.admitted(&head.uri)).flatten();
+    let Admitted { caller, credential } = match ticket {
+        Some(admitted) => {
+            let admitted = admitted?;
+            authenticator.holds(&admitted.credential).await?;
             if let Some(told) = head.extensions.get::<Told>() {
-                told.tell(&caller);
+                told.tell(&admitted.caller);
             }
-            caller
+            admitted
         }
-        None => door.state.authenticator.caller(&head, &body).await?,
+        None => authenticator.admitted(&head, &body).await?,
     };
     if caller.role < door.least {
         return Err(Problem::forbidden(caller.role, door.least));
@@ -119,5 +121,6 @@ async fn admit(
         return Err(Problem::resellers());
     }
     head.extensions.insert(caller);
+    head.extensions.insert(credential);
     Ok(next.run(Request::from_parts(head, body.into())).await)
 }

@@ -1,4 +1,4 @@
-//! The secret that cursors are signed with.
+//! The secret that cursors are sealed with.
 //!
 //! In: `api.cursor_secret_file`. Out: a [`CursorKey`], or why there is none.
 //!
@@ -13,13 +13,13 @@ use std::path::PathBuf;
 use sha2::{Digest as _, Sha256};
 
 use super::ApiConfig;
-use crate::query::CursorKey;
+use crate::query::{CursorKey, CursorKeyError};
 
 /// The fewest bytes of a secret that cannot be guessed.
 const LEAST_SECRET_BYTES: usize = 32;
 
 impl ApiConfig {
-    /// What cursors are signed with.
+    /// What cursors are sealed with.
     pub fn cursor_key(&self) -> Result<CursorKey, CursorSecretError> {
         let mut secret = [0; 32];
         match &self.cursor_secret_file {
@@ -34,11 +34,11 @@ impl ApiConfig {
                 secret = Sha256::digest(text).into();
             }
         }
-        Ok(CursorKey::new(secret))
+        Ok(CursorKey::new(secret)?)
     }
 }
 
-/// There is no secret to sign cursors with.
+/// There is no secret to seal cursors with.
 #[derive(Debug, thiserror::Error)]
 pub enum CursorSecretError {
     /// The file cannot be read.
@@ -61,8 +61,11 @@ pub enum CursorSecretError {
         bytes: usize,
     },
     /// The system has no random numbers.
-    #[error("no random numbers to sign cursors with; set api.cursor_secret_file")]
+    #[error("no random numbers to seal cursors with; set api.cursor_secret_file")]
     Random,
+    /// The secret makes no key.
+    #[error("api.cursor_secret_file: {0}")]
+    Key(#[from] CursorKeyError),
 }
 
 #[cfg(test)]

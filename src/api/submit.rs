@@ -6,37 +6,32 @@
 //! # Invariants
 //! - One request is one Kafka record: it lands whole, or not at all.
 //! - With an `Idempotency-Key`, the same caller's same body is written once by this process within
-//!   [`KEPT`], and answered with the same receipts; another body under that key is refused.
+//!   a day, and answered with the same receipts; another body under that key is refused. What is
+//!   refused leaves its key free.
 //! - The tenant is the one that is named and the caller's, or the caller's own.
 //!
 //! Deliberately unknown here: what a schema looks like.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::{Extension, Json};
 use serde::Serialize;
-use tokio::sync::OnceCell;
 
 use super::ApiState;
 use super::error::Problem;
+use super::idempotency::Keys;
 use super::parameter::Parameters;
 use super::refusal::Refusal;
 use super::write::{Normalisers, Submission, Writer, home, must_be_json};
 use crate::access::Caller;
-use crate::event::{Micros, id};
+use crate::event::id;
 use crate::gateway::{Receipt, Recorder};
 
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
-
-/// How long a key is remembered: a day, in microseconds.
-const KEPT: Micros = 86_400_000_000;
-
-/// Keys that are remembered, of all callers together: some megabytes.
-const MOST: usize = 20_000;
 
 /// The longest key.
 const MOST_KEY_BYTES: usize = 255;
@@ -44,19 +39,7 @@ const MOST_KEY_BYTES: usize = 255;
 /// What writes natively: a way for each schema that has a topic of its own.
 pub struct Submissions {
     writers: BTreeMap<String, Writer>,
-    keys: Mutex<Keys>,
-}
-
-#[derive(Default)]
-struct Keys {
-    known: HashMap<(String, String), Arc<Key>>,
-    /// The oldest first.
-    order: VecDeque<(Micros, (String, String))>,
-}
-
-struct Key {
-    digest: id::Digest,
-    receipt: OnceCell<Receipt>,
+    keys: Keys,
 }
 
 #[derive(Serialize)]
@@ -86,7 +69,7 @@ impl Submissions {
                 Writer::new(topic, schema.clone(), Arc::clone(recorder), normalisers)
             });
         }
-        Submissions { writers, keys: Mutex::default() }
+        Submissions { writers, keys: Keys::default() }
     }
 
     fn writer(&self, schema: &str) -> Result<&Writer, Problem> {
@@ -101,25 +84,6 @@ impl Submissions {
             };
             Problem::parameter("schema", detail, known)
         })
-    }
-
-    /// What is known of a key, which is remembered from now on.
-    fn key(&self, key: (String, String), digest: id::Digest, now: Micros) -> Arc<Key> {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some((since, _)) = keys.order.front() {
-            if now - since < KEPT && keys.order.len() < MOST {
-                break;
-            }
-            let Some((_, oldest)) = keys.order.pop_front() else { break };
-            keys.known.remove(&oldest);
-        }
-        if let Some(known) = keys.known.get(&key) {
-            return Arc::clone(known);
-        }
-        let made = Arc::new(Key { digest, receipt: OnceCell::new() });
-        keys.order.push_back((now, key.clone()));
-        keys.known.insert(key, Arc::clone(&made));
-        made
     }
 }
 
@@ -141,18 +105,21 @@ pub(super) async fn create(
     let digest = id::digest(&[about.as_bytes(), &body].concat());
     let what =
         Submission { caller: &caller, tenant: &tenant, at: now, filled, headers: &headers, body };
-    let write = || async move { writer.write(what).await.map(|written| written.receipt) };
-    let receipt = match key(&headers).map_err(said)? {
-        None => write().await.map_err(said)?,
+    let key = key(&headers).map_err(said)?;
+    // Before the key is remembered: what is refused may come again, mended, under the same.
+    let taken = writer.take(what).map_err(said)?;
+    let receipt = match key {
+        None => writer.send(&taken).await.map_err(said)?,
         Some(key) => {
-            let known = state.submissions.key((caller.id.clone(), key), digest, now);
+            let known = state.submissions.keys.of(&caller.id, key, digest, now);
             if known.digest != digest {
                 let detail =
                     "Idempotency-Key was given before with another request; take a new one";
                 return Err(said(Refusal::header("Idempotency-Key", detail)));
             }
             // Whoever comes meanwhile waits, and tries itself where this fails.
-            known.receipt.get_or_try_init(write).await.map_err(said)?.clone()
+            let sent = known.receipt.get_or_try_init(|| writer.send(&taken)).await;
+            sent.map_err(said)?.clone()
         }
     };
     let Receipt { topic, partition, offset } = receipt;

@@ -8,7 +8,9 @@
 //!   it is given: whoever hands the last id back misses nothing and is told nothing twice.
 //! - A follower holds one page and [`MESSAGES`] messages, and no more, however slowly they are
 //!   taken: a page is asked for when the one before it has gone.
-//! - There are never more than [`MOST_TAILS`] tails; one more is answered 503.
+//! - A tail ends with the credential it was asked with, a ticket's with that of the ticket: looked at
+//!   every [`LOOK_EVERY`], and before anything more is told. Its last message says so.
+//! - There are never more tails than there are seats for; one more is answered 429 or 503.
 //! - Something is said every [`BEAT`], an id without an event: so a filter that matches little moves
 //!   on, and who has gone is noticed.
 //!
@@ -27,15 +29,17 @@ use axum::response::IntoResponse;
 use axum::{Extension, Json};
 use futures_core::Stream;
 use serde::Serialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use super::ApiState;
-use super::auth::Unknown;
+use super::auth::{Admitted, Authenticator, Credential, Unknown};
 use super::error::Problem;
 use super::feed::positions;
 use super::horizon::{Horizon, View};
 use super::parameter::Parameters;
+use super::seat::{self, Full, Seat, Seats};
 use super::selection;
 use super::ticket::{self, Tickets};
 use crate::access::Caller;
@@ -46,29 +50,25 @@ use crate::query::{CursorKey, EventReader, FeedPage, FeedQuery, Positions, ReadE
 pub(super) const PATH: &str = "/v1/events/tail";
 /// Parameters beside the filter's.
 pub(super) const OWN: [&str; 2] = ["cursor", "ticket"];
-const MOST_TAILS: usize = 100;
 /// Events of a page.
 const PAGE: u32 = 500;
 /// Messages that wait to be taken.
 const MESSAGES: usize = 32;
 /// Longest silence.
 const BEAT: Duration = Duration::from_secs(5);
+/// How often it is looked whether the credential still holds.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// When to try again where all seats are taken, in seconds.
+const SEAT_AFTER_S: u64 = 5;
 /// How long is waited where the store does not answer.
 const RETRY_IN: Duration = Duration::from_secs(1);
 
 /// What all tails share.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Tails {
     horizon: Horizon,
-    seats: Arc<Semaphore>,
+    seats: Seats,
     tickets: Tickets,
-}
-
-impl Default for Tails {
-    fn default() -> Tails {
-        let seats = Arc::new(Semaphore::new(MOST_TAILS));
-        Tails { horizon: Horizon::default(), seats, tickets: Tickets::default() }
-    }
 }
 
 impl Tails {
@@ -78,10 +78,11 @@ impl Tails {
     }
 
     /// Whom a request for a tail is from, where it brings a ticket instead of a credential.
-    pub(super) fn caller(&self, uri: &Uri) -> Option<Result<Caller, Unknown>> {
+    pub(super) fn admitted(&self, uri: &Uri) -> Option<Result<Admitted, Unknown>> {
         let parameters = selection::parameters(uri, &OWN).ok()?;
-        let caller = self.tickets.caller(parameters.get("ticket")?, std::time::Instant::now());
-        Some(caller.ok_or_else(|| Unknown::Refused("the ticket does not hold".to_owned())))
+        let ticket = parameters.get("ticket")?;
+        let admitted = self.tickets.admitted(ticket, std::time::Instant::now());
+        Some(admitted.ok_or_else(|| Unknown::Refused("the ticket does not hold".to_owned())))
     }
 }
 
@@ -94,10 +95,12 @@ struct Ticket {
 pub(super) async fn ticket(
     State(state): State<ApiState>,
     Extension(caller): Extension<Caller>,
+    Extension(credential): Extension<Credential>,
     uri: Uri,
 ) -> Result<impl IntoResponse, Problem> {
     Parameters::read(&uri, &[], &[])?;
-    let ticket = state.tails.tickets.give(caller, std::time::Instant::now());
+    let admitted = Admitted { caller, credential };
+    let ticket = state.tails.tickets.give(admitted, std::time::Instant::now());
     let ticket = ticket.ok_or_else(|| Problem::unavailable("too many tickets hold; try again"))?;
     let holds_s = ticket::HOLDS.as_secs();
     let headers = [(header::CACHE_CONTROL, "no-store")];
@@ -107,6 +110,7 @@ pub(super) async fn ticket(
 pub(super) async fn tail(
     State(state): State<ApiState>,
     Extension(caller): Extension<Caller>,
+    Extension(credential): Extension<Credential>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
@@ -118,8 +122,8 @@ pub(super) async fn tail(
             parameters.get("cursor").map(|text| positions("cursor", text, &state)).transpose()?
         }
     };
-    let seat = Arc::clone(&state.tails.seats).try_acquire_owned();
-    let seat = seat.map_err(|_| Problem::unavailable("too many tails are open; try again"))?;
+    let known = (credential != Credential::None).then_some(&*caller.id);
+    let seat = state.tails.seats.take(known)?;
     let until = state.reader.extents().await?;
     let after = told.unwrap_or_else(|| Positions::at_end(&until));
     let (out, messages) = mpsc::channel(MESSAGES);
@@ -127,12 +131,15 @@ pub(super) async fn tail(
         query: FeedQuery { tenants, filter, after, until, limit: PAGE },
         view: state.tails.horizon.follow(&state.reader),
         reader: state.reader,
+        authenticator: state.authenticator,
+        credential,
         key: state.cursors,
         out,
         beat_at: Instant::now(),
+        look_at: Instant::now() + LOOK_EVERY,
         _seat: seat,
     };
-    tokio::spawn(follower.follow());
+    tokio::spawn(follower.follow().in_current_span());
     let headers = [
         (header::CONTENT_TYPE, "text/event-stream"),
         (header::CACHE_CONTROL, "no-store"),
@@ -140,6 +147,22 @@ pub(super) async fn tail(
         (header::HeaderName::from_static("x-accel-buffering"), "no"),
     ];
     Ok((headers, Body::from_stream(Messages(messages))))
+}
+
+impl From<Full> for Problem {
+    fn from(full: Full) -> Problem {
+        match full {
+            Full::OfCaller => {
+                let most = seat::MOST_OF_CALLER;
+                let detail = format!(
+                    "{most} tails of this caller are open, as many as one may have; close one, or \
+                     ask /v1/events/feed"
+                );
+                Problem::too_much(detail, SEAT_AFTER_S)
+            }
+            Full::All => Problem::unavailable("too many tails are open; try again"),
+        }
+    }
 }
 
 /// As a browser sends it when it connects again; an empty one says nothing.
@@ -153,11 +176,15 @@ struct Follower {
     reader: Arc<dyn EventReader>,
     query: FeedQuery,
     view: watch::Receiver<View>,
+    authenticator: Authenticator,
+    credential: Credential,
     key: CursorKey,
     out: mpsc::Sender<Bytes>,
     /// When something must be said.
     beat_at: Instant,
-    _seat: OwnedSemaphorePermit,
+    /// When the credential is to be looked at.
+    look_at: Instant,
+    _seat: Seat,
 }
 
 /// Nobody listens, or nothing more can be said.
@@ -174,7 +201,7 @@ impl Follower {
 
     /// Say what there is; then wait for more, or for silence to have been long enough.
     async fn round(&mut self) -> Result<(), Over> {
-        while self.query.after.is_behind(&self.query.until) {
+        while self.holds().await? && self.query.after.is_behind(&self.query.until) {
             match self.reader.feed(&self.query).await {
                 Ok(page) => self.tell(page).await?,
                 Err(error @ ReadError::Unavailable(_)) => {
@@ -193,7 +220,7 @@ impl Follower {
         }
         tokio::select! {
             changed = self.view.changed() => changed.map_err(|_| Over)?,
-            () = tokio::time::sleep_until(self.beat_at) => {}
+            () = tokio::time::sleep_until(self.beat_at.min(self.look_at)) => {}
             () = self.out.closed() => return Err(Over),
         }
         let view = self.view.borrow_and_update().clone();
@@ -205,12 +232,42 @@ impl Follower {
         if view.is_last { Err(Over) } else { Ok(()) }
     }
 
+    /// Whether the credential holds. While that cannot be known nothing is told, and nothing lost: a
+    /// page is asked for again from where the telling stopped.
+    async fn holds(&mut self) -> Result<bool, Over> {
+        if Instant::now() < self.look_at {
+            return Ok(true);
+        }
+        match self.authenticator.holds(&self.credential).await {
+            Ok(()) => {
+                self.look_at = Instant::now() + LOOK_EVERY;
+                Ok(true)
+            }
+            Err(error @ Unknown::Unavailable(_)) => {
+                tracing::warn!(%error, "a tail waits: its credential cannot be looked up");
+                tokio::time::sleep(RETRY_IN).await;
+                Ok(false)
+            }
+            Err(ended) => {
+                let why = serde_json::to_string(&Problem::from(ended)).map_err(|_| Over)?;
+                self.say(format!("event: end\ndata: {why}\n\n")).await?;
+                Err(Over)
+            }
+        }
+    }
+
     async fn tell(&mut self, page: FeedPage) -> Result<(), Over> {
         let FeedPage { mut events, next } = page;
         let last = events.pop();
         for event in events {
+            if !self.holds().await? {
+                return Ok(());
+            }
             self.query.after.pass(&event.kafka);
             self.message(&event).await?;
+        }
+        if !self.holds().await? {
+            return Ok(());
         }
         self.query.after = next;
         match last {

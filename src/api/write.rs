@@ -60,6 +60,15 @@ pub(super) struct Submission<'s> {
     pub body: Bytes,
 }
 
+/// What can be stored, on its way to Kafka.
+pub(super) struct Taken {
+    record: Outgoing,
+    /// Its time, to the millisecond.
+    at: Micros,
+    /// How the first event of it is found; `None` where a rule skips all of it.
+    sight: Option<Selection>,
+}
+
 /// What was written.
 pub(super) struct Written {
     /// Where.
@@ -82,12 +91,23 @@ impl Writer {
 
     /// Write it.
     pub(super) async fn write(&self, what: Submission<'_>) -> Result<Written, Refusal> {
+        let taken = self.take(what)?;
+        let receipt = self.send(&taken).await?;
+        Ok(Written { receipt, sight: taken.sight })
+    }
+
+    /// Take it, or refuse what would be quarantined: nothing is written yet.
+    pub(super) fn take(&self, what: Submission<'_>) -> Result<Taken, Refusal> {
         // Kafka's clock counts in milliseconds.
         let at = what.at.div_euclid(1_000) * 1_000;
         let record = self.record(what);
         let sight = self.checked(&record, at)?;
-        let receipt = self.recorder.write(&self.topic, &record, at).await?;
-        Ok(Written { receipt, sight })
+        Ok(Taken { record, at, sight })
+    }
+
+    /// Send what was taken.
+    pub(super) async fn send(&self, taken: &Taken) -> Result<Receipt, Refusal> {
+        Ok(self.recorder.write(&self.topic, &taken.record, taken.at).await?)
     }
 
     fn record(&self, what: Submission<'_>) -> Outgoing {

@@ -54,7 +54,7 @@ pub(super) async fn from(
     };
     let tenants: Tenants = config.aliases().collect();
     let authenticator = match role {
-        // It answers no questions.
+        Role::Ingest if auth.is_required() => Authenticator::Nobody,
         Role::Ingest => Authenticator::None,
         Role::All | Role::Api => {
             let keys = reader.clone();
@@ -72,10 +72,7 @@ pub(super) async fn from(
         reader,
         authenticator,
         audit,
-        ledger: Arc::new(StoredLedger {
-            warehouse: warehouse.clone(),
-            kafka: config.kafka.clone(),
-        }),
+        ledger: Arc::new(StoredLedger::of(warehouse.clone(), config.kafka.clone())),
         submissions: Arc::new(Submissions::new(topics, &recorder, &normalisers)),
         recorder,
         normalisers,

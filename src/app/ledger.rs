@@ -5,49 +5,73 @@
 //!
 //! # Invariants
 //! - Kafka is asked first: what is stored meanwhile is beyond what is expected, and no fault.
+//! - One client asks Kafka, made by the first question and kept; one that failed is made anew. At most
+//!   [`MOST_AT_ONCE`] questions of Kafka are under way, however many are asked of us.
 //!
 //! Deliberately unknown here: who may ask.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use super::quarantine::document;
 use crate::audit;
 use crate::query::{Answer, Ledger, ReadError, Refused, Told};
-use crate::source::kafka::log_ends;
+use crate::source::kafka::{EndsClient, LogEnds};
 use crate::source::{KafkaConfig, SourceError};
 use crate::warehouse::{ServerError, Wanted, Warehouse};
 
+/// Questions of Kafka at once: each holds a thread for as long as Kafka takes to answer.
+const MOST_AT_ONCE: usize = 4;
+
 /// The account of one cluster's records.
 pub struct StoredLedger {
-    /// Where rows are.
-    pub warehouse: Warehouse,
-    /// Where records are.
-    pub kafka: KafkaConfig,
+    warehouse: Warehouse,
+    kafka: Arc<Kafka>,
+    turns: Arc<Semaphore>,
+}
+
+/// Where records are.
+struct Kafka {
+    config: KafkaConfig,
+    /// `None` until somebody asks, and after a failure.
+    client: Mutex<Option<Arc<EndsClient>>>,
 }
 
 impl StoredLedger {
+    /// The account of what a warehouse has of a cluster's records.
+    pub fn of(warehouse: Warehouse, config: KafkaConfig) -> StoredLedger {
+        let kafka = Arc::new(Kafka { config, client: Mutex::default() });
+        StoredLedger { warehouse, kafka, turns: Arc::new(Semaphore::new(MOST_AT_ONCE)) }
+    }
+
+    async fn ends(&self, topic: &str, partition: i32) -> Result<Option<LogEnds>, ReadError> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await;
+        let (kafka, topic) = (Arc::clone(&self.kafka), topic.to_owned());
+        let asked = tokio::task::spawn_blocking(move || {
+            let ends = kafka.ends(&topic, partition);
+            // It outlives a request that is given up.
+            drop(turn);
+            ends
+        });
+        match asked.await.map_err(|error| ReadError::Failed(error.to_string()))? {
+            Ok(ends) => Ok(ends),
+            Err(error @ SourceError::Unavailable { .. }) => {
+                Err(ReadError::Unavailable(error.to_string()))
+            }
+            Err(error) => Err(ReadError::Failed(error.to_string())),
+        }
+    }
+
     async fn told(
         &self,
         topic: &str,
         partition: i32,
         offset: i64,
     ) -> Result<Option<Told>, ReadError> {
-        let (kafka, name) = (self.kafka.clone(), topic.to_owned());
-        let asked = tokio::task::spawn_blocking(move || log_ends(&kafka, &[&name])).await;
-        let ends = match asked.map_err(|error| ReadError::Failed(error.to_string()))? {
-            Ok(ends) => ends,
-            Err(error @ SourceError::Unavailable { .. }) => {
-                return Err(ReadError::Unavailable(error.to_string()));
-            }
-            Err(error) => return Err(ReadError::Failed(error.to_string())),
-        };
-        let mut ends = ends.iter();
-        let Some(ends) =
-            ends.find(|end| &*end.log.topic == topic && end.log.partition == partition)
-        else {
-            return Ok(None);
-        };
-        let receipt = audit::receipt(&self.warehouse, ends, offset).await?;
+        let Some(ends) = self.ends(topic, partition).await? else { return Ok(None) };
+        let receipt = audit::receipt(&self.warehouse, &ends, offset).await?;
         let events = receipt.events.iter().map(|row| row.tenant.clone());
         let tenants = events.chain(receipt.quarantined.iter().map(|row| row.tenant.clone()));
         let tenants = tenants.collect();
@@ -57,7 +81,30 @@ impl StoredLedger {
     }
 }
 
+impl Kafka {
+    /// The ends of a partition's log. Blocks.
+    fn ends(&self, topic: &str, partition: i32) -> Result<Option<LogEnds>, SourceError> {
+        let client = match &mut *self.kept() {
+            Some(client) => Arc::clone(client),
+            none => Arc::clone(none.insert(Arc::new(EndsClient::new(&self.config)?))),
+        };
+        let ends = client.of(topic, partition);
+        if ends.is_err() {
+            self.kept().take();
+        }
+        ends
+    }
+
+    fn kept(&self) -> std::sync::MutexGuard<'_, Option<Arc<EndsClient>>> {
+        self.client.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Ledger for StoredLedger {
+    fn has(&self, topic: &str) -> bool {
+        self.kafka.config.topic(topic).is_some()
+    }
+
     fn receipt<'a>(
         &'a self,
         topic: &'a str,

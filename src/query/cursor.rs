@@ -1,11 +1,11 @@
 //! Where the next page goes on, and in which window: the place of the last event of this one.
 //!
 //! In: a [`Place`], the window as resolved for the first page, a [`CursorKey`]. Out: an opaque,
-//! versioned, signed text that a client hands back unread.
+//! versioned, sealed text that a client hands back unread.
 //!
 //! # Invariants
 //! - A printed cursor parses to itself; any other text is refused, one that differs in a single bit
-//!   too: it is signed with HMAC-SHA-256.
+//!   too.
 //! - It carries the question it belongs to (as a digest), so that a cursor taken to another
 //!   filter is refused instead of giving a page of something else.
 //! - It carries the window and the moment it was resolved at, both in microseconds: `-24h` means
@@ -14,20 +14,15 @@
 //!
 //! Deliberately unknown here: how the place is used in SQL.
 
-use aws_lc_rs::hmac::{HMAC_SHA256, Key, sign, verify};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use uuid::Uuid;
 
-use super::{Query, TenantScope, TimeField, Window};
+use super::{CursorKey, Query, TenantScope, TimeField, Window};
 use crate::event::{Micros, StoredEvent, id};
 
-/// First byte of every cursor; raised when the layout changes.
+/// First byte of every content; raised when the layout changes.
 const VERSION: u8 = 3;
 const CONTENT: usize = 1 + 16 + 4 * 8 + 8;
-/// Bytes of the signature.
-const TAG: usize = 32;
-/// What cursors are signed as.
+/// What cursors are sealed as.
 const PURPOSE: &str = "trailhouse cursor";
 
 /// Where an event stands in the order of answers.
@@ -66,57 +61,23 @@ pub struct Cursor {
     pub asked_at: Micros,
 }
 
-/// What cursors are signed with.
-#[derive(Clone)]
-pub struct CursorKey(Key);
-
-impl CursorKey {
-    /// The key that a secret makes; the same everywhere.
-    pub fn new(secret: [u8; 32]) -> CursorKey {
-        CursorKey(Key::new(HMAC_SHA256, &secret))
-    }
-
-    /// Sign a content for one purpose: what is signed for another is worth nothing here.
-    pub(super) fn sign(&self, purpose: &str, mut content: Vec<u8>) -> String {
-        let tag = sign(&self.0, &[purpose.as_bytes(), &content].concat());
-        content.extend_from_slice(tag.as_ref());
-        URL_SAFE_NO_PAD.encode(content)
-    }
-
-    /// The content that was signed for a purpose.
-    pub(super) fn read(&self, purpose: &str, text: &str) -> Result<Vec<u8>, CursorError> {
-        let mut bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| CursorError::Malformed)?;
-        let content = bytes.len().checked_sub(TAG).ok_or(CursorError::Malformed)?;
-        let tag = bytes.split_off(content);
-        let signed = verify(&self.0, &[purpose.as_bytes(), &bytes].concat(), &tag);
-        signed.map_err(|_| CursorError::Malformed)?;
-        Ok(bytes)
-    }
-}
-
-impl std::fmt::Debug for CursorKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("CursorKey(***)")
-    }
-}
-
 impl Cursor {
     /// The opaque text, bound to a question by its [`Query::digest`].
     pub fn encode(&self, question: u64, key: &CursorKey) -> String {
-        let mut bytes = Vec::with_capacity(CONTENT + TAG);
+        let mut bytes = Vec::with_capacity(CONTENT);
         bytes.push(VERSION);
         bytes.extend_from_slice(self.after.id.as_bytes());
         for moment in [self.after.at, self.window.from, self.window.to, self.asked_at] {
             bytes.extend_from_slice(&moment.to_be_bytes());
         }
         bytes.extend_from_slice(&question.to_be_bytes());
-        key.sign(PURPOSE, bytes)
+        key.seal(PURPOSE, bytes)
     }
 
     /// Read an opaque text back, with the digest of the question it belongs to: to be compared
     /// with [`Query::digest`] once the question is known, which may count times from `asked_at`.
     pub fn decode(text: &str, key: &CursorKey) -> Result<(Cursor, u64), CursorError> {
-        let content = key.read(PURPOSE, text)?;
+        let content = key.open(PURPOSE, text)?;
         let content: [u8; CONTENT] = content.try_into().map_err(|_| CursorError::Malformed)?;
         if content[0] != VERSION {
             return Err(CursorError::Malformed);
@@ -161,8 +122,11 @@ fn sorted(mut texts: Vec<String>) -> Vec<String> {
 /// Why a text is not a cursor for this question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CursorError {
-    /// Not a text this program printed.
-    #[error("the cursor is malformed; pass next_cursor of the previous page unchanged")]
+    /// Not a text this program printed, with this secret.
+    #[error(
+        "the cursor is malformed, or not valid any more; pass next_cursor of the previous page \
+         unchanged, or begin anew"
+    )]
     Malformed,
     /// Printed for another filter, order or window.
     #[error("the cursor belongs to another question; repeat the parameters of the first page")]
@@ -177,7 +141,7 @@ mod tests {
     use super::*;
 
     fn key(secret: u8) -> CursorKey {
-        CursorKey::new([secret; 32])
+        CursorKey::new([secret; 32]).unwrap()
     }
 
     proptest! {
@@ -190,16 +154,6 @@ mod tests {
             let text = cursor.encode(question, &key(1));
             prop_assert_eq!(Cursor::decode(&text, &key(1)), Ok((cursor, question)));
             prop_assert_eq!(Cursor::decode(&text, &key(2)), Err(CursorError::Malformed));
-        }
-
-        #[test]
-        fn a_cursor_with_one_bit_changed_is_refused(id: u128, bit in 0..(CONTENT + TAG) * 8) {
-            let after = Place { at: 5, id: Uuid::from_u128(id) };
-            let cursor = Cursor { after, window: Window { from: 0, to: 9 }, asked_at: 9 };
-            let mut bytes = URL_SAFE_NO_PAD.decode(cursor.encode(7, &key(1))).unwrap();
-            bytes[bit / 8] ^= 1 << (bit % 8);
-            let forged = Cursor::decode(&URL_SAFE_NO_PAD.encode(bytes), &key(1));
-            prop_assert_eq!(forged, Err(CursorError::Malformed));
         }
 
         #[test]

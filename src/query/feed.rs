@@ -11,8 +11,8 @@
 //!   batch become visible one after the other, and a position behind a row that is not there yet
 //!   would lose it.
 //! - Rows of a log come in ascending order of offset and index. Across logs there is no order.
-//! - Printed positions parse to themselves; any other text is refused, for they are signed. They
-//!   grant nothing.
+//! - Printed positions parse to themselves; any other text is refused, and they show nothing: the
+//!   cluster's topics and offsets are not a tenant's to know. They grant nothing.
 //!
 //! Deliberately unknown here: how a store finds rows by position, who may ask.
 
@@ -21,9 +21,9 @@ use std::collections::BTreeMap;
 use super::{CursorError, CursorKey, Filter, TenantScope};
 use crate::event::{LogId, OffsetRange, StoredEvent, StoredPosition};
 
-/// First byte of every printed vector; raised when the layout changes.
+/// First byte of every vector; raised when the layout changes.
 const VERSION: u8 = 1;
-/// What positions are signed as.
+/// What positions are sealed as.
 const PURPOSE: &str = "trailhouse positions";
 
 /// Where each log is complete: from its first stored offset to its last.
@@ -112,12 +112,12 @@ impl Positions {
 
     /// The opaque text.
     pub fn encode(&self, key: &CursorKey) -> String {
-        key.sign(PURPOSE, self.bytes())
+        key.seal(PURPOSE, self.bytes())
     }
 
     /// Read an opaque text back.
     pub fn decode(text: &str, key: &CursorKey) -> Result<Positions, CursorError> {
-        Positions::read(&key.read(PURPOSE, text)?).ok_or(CursorError::Malformed)
+        Positions::read(&key.open(PURPOSE, text)?).ok_or(CursorError::Malformed)
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -234,7 +234,7 @@ mod tests {
     }
 
     fn key() -> CursorKey {
-        CursorKey::new([1; 32])
+        CursorKey::new([1; 32]).unwrap()
     }
 
     proptest! {
@@ -242,7 +242,7 @@ mod tests {
         fn printed_positions_parse_to_themselves(positions in positions()) {
             let text = positions.encode(&key());
             prop_assert_eq!(Positions::decode(&text, &key()), Ok(positions));
-            let other = CursorKey::new([2; 32]);
+            let other = CursorKey::new([2; 32]).unwrap();
             prop_assert_eq!(Positions::decode(&text, &other), Err(CursorError::Malformed));
         }
 
@@ -262,8 +262,8 @@ mod tests {
 
     #[test]
     fn a_cursor_of_a_page_is_no_positions() {
-        let signed = key().sign("trailhouse cursor", Positions::default().bytes());
-        assert_eq!(Positions::decode(&signed, &key()), Err(CursorError::Malformed));
+        let cursor = key().seal("trailhouse cursor", Positions::default().bytes());
+        assert_eq!(Positions::decode(&cursor, &key()), Err(CursorError::Malformed));
     }
 
     #[test]

@@ -38,6 +38,9 @@ pub struct Refused {
 
 /// An account of records.
 pub trait Ledger: Send + Sync {
+    /// Whether it has the records of a topic. Nobody is asked for that.
+    fn has(&self, topic: &str) -> bool;
+
     /// Where a record ended; `None` where Kafka has no such partition.
     fn receipt<'a>(
         &'a self,

@@ -20,17 +20,19 @@ mod ledger;
 pub mod memory;
 mod order;
 mod reader;
+mod sealed;
 
 use crate::event::{Micros, StoredEvent};
 
 pub use count::{Bucket, ExportFormat, Facet, FacetValue, Facets, Interval};
-pub use cursor::{Cursor, CursorError, CursorKey, Place};
+pub use cursor::{Cursor, CursorError, Place};
 pub use feed::{Extents, FeedPage, FeedQuery, NextRow, Positions, log_of};
 pub use field::Field;
 pub use filter::{Comparison, Filter, Pattern, TargetField, TextTest, TimeField, words};
 pub use ledger::{Ledger, Refused, Told};
 pub use order::{Direction, Order, SortField, Start};
 pub use reader::{Answer, Chunks, EventReader, ReadError};
+pub use sealed::{CursorKey, CursorKeyError};
 
 /// What is asked about: the events of some tenants, in a window, for which a filter holds.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,6 +7,7 @@
 //! # Invariants
 //! - No event outside the scope is ever answered, counted or streamed, whatever is asked.
 //! - A page speaks of events and folds repeats; everything else speaks of records.
+//! - Every question is answered: a store that forgets one does not compile.
 //!
 //! Deliberately unknown here: the store.
 
@@ -41,49 +42,37 @@ pub trait EventReader: Send + Sync {
     fn get<'a>(&'a self, tenants: &'a TenantScope, id: Uuid) -> Answer<'a, Option<StoredEvent>>;
 
     /// How many records.
-    fn count<'a>(&'a self, _selection: &'a Selection) -> Answer<'a, u64> {
-        not_told("count")
-    }
+    fn count<'a>(&'a self, selection: &'a Selection) -> Answer<'a, u64>;
 
     /// How many records in each bucket that has some, the earliest first.
     fn histogram<'a>(
         &'a self,
-        _selection: &'a Selection,
-        _interval: Interval,
-    ) -> Answer<'a, Vec<Bucket>> {
-        not_told("histogram")
-    }
+        selection: &'a Selection,
+        interval: Interval,
+    ) -> Answer<'a, Vec<Bucket>>;
 
     /// The `limit` commonest values of a field.
     fn facets<'a>(
         &'a self,
-        _selection: &'a Selection,
-        _facet: &'a Facet,
-        _limit: u32,
-    ) -> Answer<'a, Facets> {
-        not_told("facets")
-    }
+        selection: &'a Selection,
+        facet: &'a Facet,
+        limit: u32,
+    ) -> Answer<'a, Facets>;
 
     /// Records as bytes of a format, newest first; all of them where there is no limit. It is
     /// answered once the store has begun, so that a refusal is no broken stream.
     fn export<'a>(
         &'a self,
-        _selection: &'a Selection,
-        _format: ExportFormat,
-        _limit: Option<u64>,
-    ) -> Answer<'a, Chunks> {
-        not_told("export")
-    }
+        selection: &'a Selection,
+        format: ExportFormat,
+        limit: Option<u64>,
+    ) -> Answer<'a, Chunks>;
 
     /// How far each log is complete, which is how far a feed may read.
-    fn extents(&self) -> Answer<'_, Extents> {
-        not_told("feed")
-    }
+    fn extents(&self) -> Answer<'_, Extents>;
 
     /// What was stored next.
-    fn feed<'a>(&'a self, _query: &'a FeedQuery) -> Answer<'a, FeedPage> {
-        not_told("feed")
-    }
+    fn feed<'a>(&'a self, query: &'a FeedQuery) -> Answer<'a, FeedPage>;
 
     /// Whether the store answers at all.
     fn ready(&self) -> Answer<'_, ()>;
@@ -101,9 +90,4 @@ pub enum ReadError {
     /// The store answered, but not with an answer: a defect on our side or the schema's.
     #[error("the store refused the question: {0}")]
     Failed(String),
-}
-
-/// A store that cannot count.
-fn not_told<'a, T: 'a>(what: &'static str) -> Answer<'a, T> {
-    Box::pin(async move { Err(ReadError::Failed(format!("this store has no {what}"))) })
 }

@@ -8,6 +8,8 @@
 //!
 //! Deliberately unknown here: how a key proves itself.
 
+use std::collections::HashSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clickhouse::Row;
@@ -49,7 +51,7 @@ struct KeyRow {
 }
 
 impl KeyReader for Warehouse {
-    fn key<'a>(&'a self, prefix: &'a str) -> Lookup<'a> {
+    fn key<'a>(&'a self, prefix: &'a str) -> Lookup<'a, Option<KeyRecord>> {
         Box::pin(async move {
             let sql = format!("{SELECT} WHERE prefix = ?");
             let asked = async {
@@ -58,6 +60,16 @@ impl KeyReader for Warehouse {
             };
             let row = asked.await.map_err(|error| KeyError(self.explain(error).to_string()))?;
             row.map(record).transpose()
+        })
+    }
+
+    fn prefixes(&self) -> Lookup<'_, HashSet<String>> {
+        Box::pin(async move {
+            let sql = "SELECT DISTINCT prefix FROM api_keys";
+            let asked = async { soon(self.reader().await?.query(sql).fetch_all::<String>()).await };
+            let prefixes =
+                asked.await.map_err(|error| KeyError(self.explain(error).to_string()))?;
+            Ok(prefixes.into_iter().collect())
         })
     }
 }

@@ -130,6 +130,10 @@ async fn a_key_made_by_the_command_asks_for_its_tenant_until_it_is_revoked() {
     let stored = stored.read("SELECT toString(tuple(*)) FROM api_keys").await.unwrap();
     assert!(stored.len() == 1 && !stored[0].contains(secret), "{stored:?}");
 
+    let later = text(&settings.run(&create).stdout).trim().to_owned();
+    let (status, body) = get(&service, "/v1/events", &bearer(&later)).await;
+    assert_eq!(status, 200, "a new key holds at once: {body}");
+
     let revoked = settings.run(&["key", "revoke", prefix]);
     assert!(revoked.status.success(), "{}", text(&revoked.stderr));
     until(async || get(&service, "/v1/events", &bearer(&key)).await.0 == 401).await;

@@ -19,7 +19,9 @@ use trailhouse::source::TopicConfig;
 use trailhouse::source::kafka::log_ends;
 use trailhouse::warehouse::Warehouse;
 
-use crate::harness::{self, broker, exe, in_kafka, produce, record, serve, unique, until_stored};
+use crate::harness::{
+    self, broker, exe, get, in_kafka, produce, record, serve, unique, until_stored,
+};
 
 const ONE: &str = r#"{"source":"iam","action":"project.create","actor":{"id":"ann"}}"#;
 
@@ -297,6 +299,22 @@ async fn the_commands_answer_in_text_or_json_and_with_their_exit_codes() {
     let (code, _, told) = run(&["verify"]);
     assert!(code == 1 && told.lines().count() == 1 && told.contains("127.0.0.1:1: "), "{told}");
     assert!(told.contains("Connection refused"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn receipts_over_http_are_those_of_the_command_again_and_again() {
+    let (loaded, topic, _) = stored().await;
+    let service = serve(&loaded).await;
+    for offset in [3, 4, BROKEN] {
+        let (status, body) = get(&service, &format!("/v1/receipts/{topic}/0/{offset}")).await;
+        let of_command = serde_json::to_value(of(&loaded, &topic, offset).await).unwrap();
+        assert_eq!((status, &body), (200, &of_command));
+    }
+    for absent in [format!("{topic}/9/3"), "never-read/0/3".to_owned()] {
+        let (status, body) = get(&service, &format!("/v1/receipts/{absent}")).await;
+        assert_eq!(status, 404, "{absent}: {body}");
+    }
+    service.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

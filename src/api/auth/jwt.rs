@@ -1,6 +1,6 @@
 //! JSON Web Tokens: signed by a key we know, for us, now.
 //!
-//! In: a token. Out: the [`Caller`] its claims make.
+//! In: a token. Out: the [`Caller`](crate::access::Caller) its claims make, and until when.
 //!
 //! # Invariants
 //! - The algorithm is the key's; `none`, or one that the key is not for, is refused before anything
@@ -15,11 +15,10 @@ use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Validation, decode, decode_header};
 use serde_json::{Map, Value};
 
-use super::Unknown;
 use super::claims::Claims;
 use super::config::AuthConfig;
 use super::jwks::{Jwks, NoKey};
-use crate::access::Caller;
+use super::{Admitted, Credential, Unknown};
 
 /// Checks tokens.
 pub struct Jwt {
@@ -43,7 +42,7 @@ impl Jwt {
     }
 
     /// Whose token it is.
-    pub async fn caller(&self, token: &str) -> Result<Caller, Unknown> {
+    pub async fn admitted(&self, token: &str) -> Result<Admitted, Unknown> {
         let refused = |why: &str| Unknown::Refused(why.to_owned());
         // An algorithm it has no word for, `none` among them, is no header either.
         let header = decode_header(token).map_err(|_| refused("it is no JWT of a kind we know"))?;
@@ -63,7 +62,12 @@ impl Jwt {
         validation.leeway = self.leeway_s;
         let token = decode::<Map<String, Value>>(token, &key.key, &validation);
         let token = token.map_err(|error| Unknown::Refused(why(error.kind())))?;
-        self.claims.caller(&token.claims).map_err(Unknown::Refused)
+        let caller = self.claims.caller(&token.claims).map_err(Unknown::Refused)?;
+        // INVARIANT: it was a number just now, or the token would have been refused.
+        let exp = token.claims.get("exp").and_then(Value::as_f64).unwrap_or_default();
+        // A cast ends at the greatest number, and has no fraction.
+        let last_s = (exp as u64).saturating_add(self.leeway_s);
+        Ok(Admitted { caller, credential: Credential::Token { last_s } })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Who a request is from.
 //!
-//! In: a request's head and body. Out: a [`Caller`], or [`Unknown`]: why it is from nobody.
+//! In: a request's head and body. Out: a [`Caller`], or [`Unknown`]: why it is from nobody. Later: whether
+//! a [`Credential`] still holds.
 //!
 //! # Invariants
 //! - A route answers nothing before it has a caller; the operators' routes apart.
@@ -11,6 +12,7 @@
 
 mod claims;
 mod config;
+mod credential;
 mod hmac;
 mod jwks;
 mod jwt;
@@ -35,6 +37,7 @@ use crate::access::{ApiKey, Caller, KeyReader, SealError, SealingKey, Tenants};
 use crate::event::Micros;
 
 pub use config::{AuthConfig, ClaimsConfig};
+pub use credential::{Admitted, Credential};
 
 /// How callers are told.
 #[derive(Clone, Default)]
@@ -42,6 +45,8 @@ pub enum Authenticator {
     /// They are not; for loopback.
     #[default]
     None,
+    /// Nobody is known; for a process that answers no questions.
+    Nobody,
     /// By what they bring.
     Token(Arc<Credentials>),
 }
@@ -93,14 +98,36 @@ impl Authenticator {
 
     /// The caller of a request. The body is for schemes that sign it.
     pub async fn caller(&self, head: &Parts, body: &[u8]) -> Result<Caller, Unknown> {
-        let caller = match self {
-            Authenticator::None => Caller::anyone(),
+        Ok(self.admitted(head, body).await?.caller)
+    }
+
+    /// The caller of a request, and what they were told by.
+    pub async fn admitted(&self, head: &Parts, body: &[u8]) -> Result<Admitted, Unknown> {
+        let admitted = match self {
+            Authenticator::None => {
+                Admitted { caller: Caller::anyone(), credential: Credential::None }
+            }
+            Authenticator::Nobody => return Err(Unknown::Missing),
             Authenticator::Token(credentials) => credentials.limited(head, body).await?,
         };
         if let Some(told) = head.extensions.get::<Told>() {
-            told.tell(&caller);
+            told.tell(&admitted.caller);
         }
-        Ok(caller)
+        Ok(admitted)
+    }
+
+    /// Whether a credential that let somebody in would do so now. It counts as no request.
+    pub async fn holds(&self, credential: &Credential) -> Result<(), Unknown> {
+        let is_over = |last_s: u64| jsonwebtoken::get_current_timestamp() > last_s;
+        match (credential, self) {
+            (Credential::Token { last_s }, _) if is_over(*last_s) => {
+                Err(Unknown::Refused("it has expired".to_owned()))
+            }
+            (Credential::Key(prefix), Authenticator::Token(credentials)) => {
+                credentials.keys.holds(prefix, (credentials.now)()).await
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -126,13 +153,14 @@ impl Told {
 
 impl Credentials {
     /// A caller who does not ask too often.
-    async fn limited(&self, head: &Parts, body: &[u8]) -> Result<Caller, Unknown> {
-        let caller = self.stored(self.caller(head, body).await?);
+    async fn limited(&self, head: &Parts, body: &[u8]) -> Result<Admitted, Unknown> {
+        let Admitted { caller, credential } = self.admitted(head, body).await?;
+        let caller = self.stored(caller);
         self.limiter.count(&caller.id).map_err(|wait| {
             let retry_after_s = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             Unknown::TooOften { id: caller.id.clone(), retry_after_s }
         })?;
-        Ok(caller)
+        Ok(Admitted { caller, credential })
     }
 
     /// A caller whose tenants have the names that are stored.
@@ -145,7 +173,7 @@ impl Credentials {
         }
     }
 
-    async fn caller(&self, head: &Parts, body: &[u8]) -> Result<Caller, Unknown> {
+    async fn admitted(&self, head: &Parts, body: &[u8]) -> Result<Admitted, Unknown> {
         let mut given = head.headers.get_all(AUTHORIZATION).iter();
         let (Some(given), None) = (given.next(), given.next()) else {
             return match head.headers.contains_key(AUTHORIZATION) {
@@ -162,7 +190,7 @@ impl Credentials {
                 self.keys.shown(credential, (self.now)()).await
             }
             "bearer" => match &self.jwt {
-                Some(jwt) => jwt.caller(credential).await,
+                Some(jwt) => jwt.admitted(credential).await,
                 None => Err(Unknown::Refused("it is no API key, and JWTs are not set up".into())),
             },
             // It may be sent again within the hour, which does no harm where it reads.

@@ -249,7 +249,7 @@ fn token(claims: &Value) -> String {
 
 fn ask(api: &Router, method: &str, address: &str, token: Option<String>) -> Answered {
     // A tail from the first event on.
-    let begin = crate::query::Positions::default().encode(&CursorKey::new([7; 32]));
+    let begin = crate::query::Positions::default().encode(&CursorKey::new([7; 32]).unwrap());
     let mut request = Request::builder().method(method).uri(address.replace("BEGIN", &begin));
     if let Some(token) = token {
         request = request.header("authorization", format!("Bearer {token}"));

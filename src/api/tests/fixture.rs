@@ -51,7 +51,7 @@ pub fn with_log(log: Arc<Log>) -> ApiState {
         registry: prometheus::Registry::new(),
         health: Health::default(),
         catalog: Arc::default(),
-        cursors: CursorKey::new([7; 32]),
+        cursors: CursorKey::new([7; 32]).unwrap(),
         tails: crate::api::Tails::default(),
         now: || NOW,
     }

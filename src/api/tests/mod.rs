@@ -3,9 +3,11 @@
 mod access;
 mod document;
 pub mod fixture;
+mod known;
 pub mod log;
 mod onward;
 mod questions;
+mod store;
 mod submit;
 mod tail;
 
@@ -16,9 +18,9 @@ use axum::http::StatusCode;
 use uuid::Uuid;
 
 use self::fixture::{api, ask, event, get, ids_of, state};
+use self::store::Broken;
 use super::{ApiConfig, ApiState, router};
 use crate::event::{Micros, Outcome, StoredActor, StoredEvent, StoredTarget, Verb};
-use crate::query::{Answer, EventReader, Page, Query, ReadError, TenantScope};
 use crate::telemetry::Health;
 
 /// 2026-01-31T12:00:00Z
@@ -300,33 +302,4 @@ fn metrics_are_prometheus_text() {
     let answer = get(&router(state, &ApiConfig::default()), "/metrics");
     assert!(answer.headers["content-type"].to_str().unwrap().starts_with("text/plain"));
     assert!(answer.body.as_str().unwrap().contains("trailhouse_test_total 0"), "{}", answer.body);
-}
-
-/// A store that does not answer.
-enum Broken {
-    Unavailable,
-    Failed,
-    Panics,
-    Hangs,
-}
-
-impl EventReader for Broken {
-    fn page<'a>(&'a self, _: &'a Query) -> Answer<'a, Page> {
-        Box::pin(async move {
-            match self {
-                Broken::Unavailable => Err(ReadError::Unavailable("secret".into())),
-                Broken::Failed => Err(ReadError::Failed("secret".into())),
-                Broken::Panics => panic!("secret"),
-                Broken::Hangs => std::future::pending().await,
-            }
-        })
-    }
-
-    fn get<'a>(&'a self, _: &'a TenantScope, _: Uuid) -> Answer<'a, Option<StoredEvent>> {
-        Box::pin(async { Ok(None) })
-    }
-
-    fn ready(&self) -> Answer<'_, ()> {
-        Box::pin(async { Err(ReadError::Unavailable("it is down".into())) })
-    }
 }

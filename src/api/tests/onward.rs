@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes, to_bytes};
@@ -12,12 +12,13 @@ use tower::ServiceExt as _;
 use uuid::Uuid;
 
 use super::fixture::{api, by, event, get, ids_of, state};
+use super::store::{Growing, unasked};
 use super::{HOUR, NOW};
 use crate::api::{ApiConfig, ApiState, router};
 use crate::event::{Micros, StoredEvent};
-use crate::query::memory::MemoryReader;
 use crate::query::{
-    Answer, Chunks, EventReader, ExportFormat, Page, Query, ReadError, Selection, TenantScope,
+    Answer, Bucket, Chunks, EventReader, ExportFormat, Extents, Facet, Facets, FeedPage, FeedQuery,
+    Interval, Page, Query, ReadError, Selection, TenantScope,
 };
 
 const MINUTE: Micros = HOUR / 60;
@@ -54,28 +55,9 @@ fn a_walk_meets_what_was_stored_before_it_once_whatever_is_stored_meanwhile() {
     }
 }
 
-/// A store that grows between two pages.
-#[derive(Default)]
-struct Growing(Mutex<Vec<StoredEvent>>);
-
 impl Growing {
     fn store(&self, number: u128, occurred_at: Micros) {
         self.0.lock().unwrap().push(event(number, occurred_at));
-    }
-}
-
-impl EventReader for Growing {
-    fn page<'a>(&'a self, query: &'a Query) -> Answer<'a, Page> {
-        let events = self.0.lock().unwrap().clone();
-        Box::pin(async move { MemoryReader { events }.page(query).await })
-    }
-
-    fn get<'a>(&'a self, _: &'a TenantScope, _: Uuid) -> Answer<'a, Option<StoredEvent>> {
-        Box::pin(async { Ok(None) })
-    }
-
-    fn ready(&self) -> Answer<'_, ()> {
-        Box::pin(async { Ok(()) })
     }
 }
 
@@ -107,6 +89,18 @@ impl EventReader for Breaking {
         Box::pin(async { Ok(None) })
     }
 
+    fn count<'a>(&'a self, _: &'a Selection) -> Answer<'a, u64> {
+        unasked()
+    }
+
+    fn histogram<'a>(&'a self, _: &'a Selection, _: Interval) -> Answer<'a, Vec<Bucket>> {
+        unasked()
+    }
+
+    fn facets<'a>(&'a self, _: &'a Selection, _: &'a Facet, _: u32) -> Answer<'a, Facets> {
+        unasked()
+    }
+
     fn export<'a>(
         &'a self,
         _: &'a Selection,
@@ -117,6 +111,14 @@ impl EventReader for Breaking {
             let chunks: Chunks = Box::pin(Halves(0));
             Ok(chunks)
         })
+    }
+
+    fn extents(&self) -> Answer<'_, Extents> {
+        unasked()
+    }
+
+    fn feed<'a>(&'a self, _: &'a FeedQuery) -> Answer<'a, FeedPage> {
+        unasked()
     }
 
     fn ready(&self) -> Answer<'_, ()> {

@@ -51,10 +51,25 @@ fn a_key_writes_once_and_belongs_to_one_request() {
     let first = write(&api, &caller, query, "k-1", ONE);
     assert_eq!(write(&api, &caller, query, "k-1", ONE).body, first.body);
     assert_eq!(log.records.lock().unwrap().len(), 1);
-    let other = write(&api, &caller, query, "k-1", "{}");
+    let other = write(&api, &caller, query, "k-1", &format!("[{ONE}]"));
     assert_eq!(other.status.as_u16(), 400, "{}", other.body);
+    assert!(other.body["detail"].as_str().unwrap().contains("given before"), "{}", other.body);
     assert_ne!(write(&api, &caller, query, "k-2", ONE).body, first.body);
     assert_eq!(log.records.lock().unwrap().len(), 2);
+}
+
+#[test]
+fn a_request_that_is_refused_leaves_its_key_free() {
+    let log = Log::of(Vec::new());
+    let api = router(with_log(log.clone()), &ApiConfig::default());
+    let (caller, query) = (Caller::anyone(), "schema=pace&tenant=acme");
+    for broken in ["{}", "{"] {
+        assert_eq!(write(&api, &caller, query, "k-1", broken).status.as_u16(), 400);
+    }
+    let mended = write(&api, &caller, query, "k-1", ONE);
+    assert_eq!(mended.status.as_u16(), 202, "{}", mended.body);
+    assert_eq!(write(&api, &caller, query, "k-1", ONE).body, mended.body);
+    assert_eq!(log.records.lock().unwrap().len(), 1);
 }
 
 #[test]

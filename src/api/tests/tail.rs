@@ -1,6 +1,6 @@
 //! Feed and tail over a store that grows while it is read.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,52 +12,20 @@ use tower::ServiceExt;
 use uuid::Uuid;
 
 use super::fixture::{event, get, state};
+use super::store::Growing;
 use crate::api::{ApiConfig, ApiState, Tails, router};
-use crate::event::StoredEvent;
-use crate::query::memory::MemoryReader;
-use crate::query::{Answer, EventReader, Extents, FeedPage, FeedQuery, Page, Query, TenantScope};
 
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A store that events are added to.
-#[derive(Default)]
-struct Growing(Mutex<Vec<StoredEvent>>);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Growing {
-    fn now(&self) -> MemoryReader {
-        MemoryReader { events: self.0.lock().unwrap().clone() }
-    }
-
     /// Store an event as the next of its partition.
-    fn add(&self, number: u128) {
+    pub fn add(&self, number: u128) {
         let mut events = self.0.lock().unwrap();
         let mut event = event(number, 0);
         event.kafka.partition = (number % 3) as i32;
         event.kafka.offset = events.len() as i64;
         event.tenant = if number.is_multiple_of(2) { "even".into() } else { "odd".into() };
         events.push(event);
-    }
-}
-
-impl EventReader for Growing {
-    fn page<'a>(&'a self, query: &'a Query) -> Answer<'a, Page> {
-        Box::pin(async { self.now().page(query).await })
-    }
-
-    fn get<'a>(&'a self, tenants: &'a TenantScope, id: Uuid) -> Answer<'a, Option<StoredEvent>> {
-        Box::pin(async move { self.now().get(tenants, id).await })
-    }
-
-    fn extents(&self) -> Answer<'_, Extents> {
-        Box::pin(async { self.now().extents().await })
-    }
-
-    fn feed<'a>(&'a self, query: &'a FeedQuery) -> Answer<'a, FeedPage> {
-        Box::pin(async { self.now().feed(query).await })
-    }
-
-    fn ready(&self) -> Answer<'_, ()> {
-        Box::pin(async { Ok(()) })
     }
 }
 
@@ -69,16 +37,31 @@ fn growing() -> (Arc<Growing>, ApiState, Router) {
 }
 
 /// A tail, read message by message.
-struct Reading {
+pub struct Reading {
     body: BodyDataStream,
     text: String,
     last_id: Option<String>,
+    /// What a last message says.
+    end: Option<Value>,
 }
 
 async fn open(api: &Router, path: &str, last_id: Option<&str>) -> Result<Reading, StatusCode> {
-    let mut request = Request::builder().uri(path);
-    if let Some(id) = last_id {
-        request = request.header("Last-Event-ID", id);
+    begin(api, path, last_id.map(|id| ("Last-Event-ID", id.to_owned()))).await
+}
+
+/// A tail that is asked for with a token or a key.
+pub async fn open_as(api: &Router, path: &str, credential: &str) -> Result<Reading, StatusCode> {
+    begin(api, path, Some(("authorization", format!("Bearer {credential}")))).await
+}
+
+async fn begin(
+    api: &Router,
+    path: &str,
+    header: Option<(&str, String)>,
+) -> Result<Reading, StatusCode> {
+    let mut request = Request::get(path);
+    if let Some((name, value)) = header {
+        request = request.header(name, value);
     }
     let answer = api.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
     if !answer.status().is_success() {
@@ -86,7 +69,7 @@ async fn open(api: &Router, path: &str, last_id: Option<&str>) -> Result<Reading
     }
     assert_eq!(answer.headers()["content-type"], "text/event-stream");
     let body = answer.into_body().into_data_stream();
-    let mut reading = Reading { body, text: String::new(), last_id: None };
+    let mut reading = Reading { body, text: String::new(), last_id: None, end: None };
     // The first message has no event: it says where the tail begins.
     assert_eq!(reading.next().await, Some(None));
     Ok(reading)
@@ -94,33 +77,45 @@ async fn open(api: &Router, path: &str, last_id: Option<&str>) -> Result<Reading
 
 impl Reading {
     /// The number of the next message's event; `Some(None)` where it has none, `None` at the end.
-    async fn next(&mut self) -> Option<Option<u128>> {
+    pub async fn next(&mut self) -> Option<Option<u128>> {
         while !self.text.contains("\n\n") {
             let chunk = std::future::poll_fn(|cx| std::pin::Pin::new(&mut self.body).poll_next(cx));
             let chunk = tokio::time::timeout(PATIENCE, chunk).await.unwrap()?;
             self.text.push_str(std::str::from_utf8(&chunk.unwrap()).unwrap());
         }
         let (message, rest) = self.text.split_once("\n\n").unwrap();
-        let mut data = String::new();
+        let (mut data, mut kind) = (String::new(), "message");
         for line in message.lines() {
             match line.split_once(": ").unwrap() {
                 ("id", id) => self.last_id = Some(id.to_owned()),
+                ("event", name) => kind = name,
                 ("data", line) => data.push_str(line),
                 other => panic!("{other:?}"),
             }
         }
-        let event = (!data.is_empty()).then(|| serde_json::from_str::<Value>(&data).unwrap());
+        let data = (!data.is_empty()).then(|| serde_json::from_str::<Value>(&data).unwrap());
+        let event = data.clone().filter(|_| kind == "message");
+        self.end = data.filter(|_| kind == "end");
         self.text = rest.to_owned();
         Some(event.map(|event| event["id"].as_str().unwrap().parse::<Uuid>().unwrap().as_u128()))
     }
 
     /// The next event's number.
-    async fn number(&mut self) -> u128 {
+    pub async fn number(&mut self) -> u128 {
         loop {
             if let Some(number) = self.next().await.unwrap() {
                 return number;
             }
         }
+    }
+
+    /// Why it ended: what its last message said.
+    pub async fn ended(&mut self) -> Option<Value> {
+        let mut last = None;
+        while self.next().await.is_some() {
+            last = self.end.take();
+        }
+        last
     }
 }
 

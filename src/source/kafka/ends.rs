@@ -1,6 +1,7 @@
 //! Where logs begin and end, asked without joining the group.
 //!
-//! In: [`KafkaConfig`], topics. Out: a [`LogEnds`] of every partition.
+//! In: [`KafkaConfig`], topics. Out: a [`LogEnds`] of every partition, or of one, by a client that
+//! may be kept ([`EndsClient`]).
 //!
 //! # Invariants
 //! - Nothing is subscribed to, assigned or committed: workers do not notice.
@@ -74,48 +75,80 @@ fn failed(
 
 /// The ends of every partition of some topics. Blocks.
 pub fn log_ends(config: &KafkaConfig, topics: &[&str]) -> Result<Vec<LogEnds>, SourceError> {
-    let consumer = client(config)?;
-    let failed = |what: &str, cause: String| failed(&consumer, config, what, cause);
-    let cluster: Arc<str> = match config.cluster.as_str() {
-        "" => cluster_id_by(&consumer, config)?.into(),
-        name => name.into(),
-    };
-    let ids = match config.topic_ids {
-        true => native::topic_ids(&consumer, topics, REQUEST_TIMEOUT)
-            .map_err(|cause| failed("reading topic ids", cause))?,
-        false => native::TopicIds::new(),
-    };
-    let mut found = Vec::new();
-    for topic in topics {
-        let metadata = consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT).map_err(|error| {
-            failed(&format!("listing the partitions of {topic}"), error.to_string())
-        })?;
-        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
-        let mut partitions: Vec<i32> = partitions.map(|partition| partition.id()).collect();
-        partitions.sort_unstable();
-        // A topic that is not there has no partition, which says it better than its id's error.
-        let id = ids.get(*topic).cloned().filter(|_| !partitions.is_empty());
-        let id = id.unwrap_or_else(|| Ok(String::new()));
-        let id = id.map_err(|cause| failed(&format!("reading the id of {topic}"), cause))?;
-        for partition in partitions {
-            let ask = || consumer.fetch_watermarks(topic, partition, REQUEST_TIMEOUT);
-            let (start, end) = ask
-                .retry(ConstantBuilder::new().with_delay(LOOK_EVERY).with_max_times(LOOKS))
-                .when(has_no_leader)
-                .call()
-                .map_err(|error| {
-                    failed(&format!("reading the ends of {topic}/{partition}"), error.to_string())
-                })?;
-            let log = LogId {
+    let client = EndsClient::new(config)?;
+    client.logs(topics)?.into_iter().map(|log| client.ends(log)).collect()
+}
+
+/// A client that is kept for many questions, and may be asked several at once. It joins no group.
+pub struct EndsClient {
+    consumer: BaseConsumer<Quiet>,
+    config: KafkaConfig,
+}
+
+impl EndsClient {
+    /// A client; it asks nobody yet.
+    pub fn new(config: &KafkaConfig) -> Result<EndsClient, SourceError> {
+        Ok(EndsClient { consumer: client(config)?, config: config.clone() })
+    }
+
+    /// The ends of one partition; `None` where Kafka has no such. Blocks.
+    pub fn of(&self, topic: &str, partition: i32) -> Result<Option<LogEnds>, SourceError> {
+        forget(&self.consumer);
+        let mut logs = self.logs(&[topic])?.into_iter();
+        logs.find(|log| log.partition == partition).map(|log| self.ends(log)).transpose()
+    }
+
+    /// The log of every partition of some topics.
+    fn logs(&self, topics: &[&str]) -> Result<Vec<LogId>, SourceError> {
+        let cluster: Arc<str> = match self.config.cluster.as_str() {
+            "" => cluster_id_by(&self.consumer, &self.config)?.into(),
+            name => name.into(),
+        };
+        let ids = match self.config.topic_ids {
+            true => native::topic_ids(&self.consumer, topics, REQUEST_TIMEOUT)
+                .map_err(|cause| self.failed("reading topic ids", cause))?,
+            false => native::TopicIds::new(),
+        };
+        let mut logs = Vec::new();
+        for topic in topics {
+            let metadata = self.consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT);
+            let metadata = metadata.map_err(|error| {
+                self.failed(&format!("listing the partitions of {topic}"), error.to_string())
+            })?;
+            let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+            let mut partitions: Vec<i32> = partitions.map(|partition| partition.id()).collect();
+            partitions.sort_unstable();
+            // A topic that is not there has no partition, which says it better than its id's error.
+            let id = ids.get(*topic).cloned().filter(|_| !partitions.is_empty());
+            let id = id.unwrap_or_else(|| Ok(String::new()));
+            let id =
+                id.map_err(|cause| self.failed(&format!("reading the id of {topic}"), cause))?;
+            logs.extend(partitions.into_iter().map(|partition| LogId {
                 cluster: Arc::clone(&cluster),
                 topic: (*topic).into(),
                 incarnation: id.as_str().into(),
                 partition,
-            };
-            found.push(LogEnds { log, start, end });
+            }));
         }
+        Ok(logs)
     }
-    Ok(found)
+
+    fn ends(&self, log: LogId) -> Result<LogEnds, SourceError> {
+        let ask = || self.consumer.fetch_watermarks(&log.topic, log.partition, REQUEST_TIMEOUT);
+        let asked = ask
+            .retry(ConstantBuilder::new().with_delay(LOOK_EVERY).with_max_times(LOOKS))
+            .when(has_no_leader)
+            .call();
+        let (start, end) = asked.map_err(|error| {
+            let what = format!("reading the ends of {}/{}", log.topic, log.partition);
+            self.failed(&what, error.to_string())
+        })?;
+        Ok(LogEnds { log, start, end })
+    }
+
+    fn failed(&self, what: &str, cause: String) -> SourceError {
+        failed(&self.consumer, &self.config, what, cause)
+    }
 }
 
 /// The id of a configuration's cluster, by its own word. Blocks.
@@ -150,6 +183,13 @@ fn heard(consumer: &BaseConsumer<Quiet>) -> Option<String> {
         }
     }
     None
+}
+
+/// Forget what was heard before a question: it is not why this one fails.
+fn forget(consumer: &BaseConsumer<Quiet>) {
+    while heard(consumer).is_some() {
+        consumer.context().heard.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
 }
 
 /// Tells nobody but the log, at its lowest: the answer has the cause.

@@ -39,7 +39,7 @@ use super::{Answer, Commit, Intake, KafkaConfig, Source, SourceError, Waker, nat
 use crate::event::PartitionId;
 use crate::telemetry::Health;
 
-pub use ends::{LogEnds, cluster_id, log_ends, topics};
+pub use ends::{EndsClient, LogEnds, cluster_id, log_ends, topics};
 
 /// How long reading from elsewhere may take to begin: the polling thread waits for it.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(2);

@@ -1,8 +1,9 @@
 //! Keys of each kind, tokens signed with them by other means than those that check them, and a
 //! store of API keys.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
@@ -125,23 +126,33 @@ pub fn head(headers: &[(&str, &str)]) -> Parts {
 pub struct Store {
     /// `None` where it does not answer.
     pub keys: Mutex<Option<HashMap<String, KeyRecord>>>,
+    /// How often it was asked.
+    pub asked: AtomicU32,
 }
 
 impl KeyReader for Store {
-    fn key<'a>(&'a self, prefix: &'a str) -> Lookup<'a> {
+    fn key<'a>(&'a self, prefix: &'a str) -> Lookup<'a, Option<KeyRecord>> {
         let keys = self.keys.lock().unwrap();
+        self.asked.fetch_add(1, Ordering::SeqCst);
         let found = match keys.as_ref() {
             None => Err(KeyError("it is down".into())),
             Some(keys) => Ok(keys.get(prefix).cloned()),
         };
         Box::pin(async { found })
     }
+
+    fn prefixes(&self) -> Lookup<'_, HashSet<String>> {
+        let keys = self.keys.lock().unwrap();
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let found = keys.as_ref().map(|keys| keys.keys().cloned().collect());
+        Box::pin(async { found.ok_or_else(|| KeyError("it is down".into())) })
+    }
 }
 
 impl Store {
     pub fn of(records: impl IntoIterator<Item = KeyRecord>) -> Store {
         let keys = records.into_iter().map(|record| (record.prefix.clone(), record)).collect();
-        Store { keys: Mutex::new(Some(keys)) }
+        Store { keys: Mutex::new(Some(keys)), asked: AtomicU32::new(0) }
     }
 }
 

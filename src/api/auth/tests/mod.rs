@@ -3,7 +3,9 @@
 pub mod fixture;
 mod jwks;
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use axum::http::Method;
 use base64::Engine as _;
@@ -196,6 +198,30 @@ async fn a_store_of_keys_is_not_asked_for_each_request() {
     assert!(bearer(&authenticator, &good.reveal()).await.is_ok());
     let wrong_secret = format!("th_{}_{}", good.prefix(), key(9).secret());
     assert!(why(bearer(&authenticator, &wrong_secret).await).contains("the secret is wrong"));
+}
+
+#[tokio::test]
+async fn guessed_prefixes_cost_the_store_a_look_a_second_and_a_new_key_holds_at_once() {
+    let jwks = json!({"keys": [{"kty": "oct", "k": text(SECRET)}]});
+    let store = Store::of([record(&key(1))]);
+    let (authenticator, _dir, store) = authenticator(&jwks, store, |_| {}).await;
+    let (began, mut guesses) = (Instant::now(), tokio::task::JoinSet::new());
+    for guess in 2..=200 {
+        let authenticator = authenticator.clone();
+        guesses.spawn(async move { why(bearer(&authenticator, &key(guess).reveal()).await) });
+    }
+    for told in guesses.join_all().await {
+        assert!(told.contains("no such API key"), "{told}");
+    }
+    let most = 1 + began.elapsed().as_secs();
+    let asked = u64::from(store.asked.load(Ordering::SeqCst));
+    assert!((1..=most).contains(&asked), "asked {asked} times, {most} would do");
+    let new = (key(201).prefix().to_owned(), record(&key(201)));
+    store.keys.lock().unwrap().as_mut().unwrap().extend([new]);
+    assert!(bearer(&authenticator, &key(201).reveal()).await.is_ok());
+    *store.keys.lock().unwrap() = None;
+    let found = bearer(&authenticator, &key(202).reveal()).await;
+    assert!(matches!(found, Err(Unknown::Unavailable(_))), "{found:?}");
 }
 
 #[tokio::test]

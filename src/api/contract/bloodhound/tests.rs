@@ -17,8 +17,8 @@ use crate::api::tests::fixture::{read, send, state};
 use crate::api::{ApiConfig, ApiState, router};
 use crate::event::StoredEvent;
 use crate::query::{
-    Answer, Direction, EventReader, Order, Page, Query, Selection, SortField, TenantScope,
-    TimeField,
+    Answer, Bucket, Chunks, Direction, EventReader, ExportFormat, Extents, Facet, Facets, FeedPage,
+    FeedQuery, Interval, Order, Page, Query, Selection, SortField, TenantScope, TimeField,
 };
 
 /// A store that never answers.
@@ -30,6 +30,31 @@ impl EventReader for Asleep {
     }
 
     fn count<'a>(&'a self, _: &'a Selection) -> Answer<'a, u64> {
+        Box::pin(std::future::pending())
+    }
+
+    fn histogram<'a>(&'a self, _: &'a Selection, _: Interval) -> Answer<'a, Vec<Bucket>> {
+        Box::pin(std::future::pending())
+    }
+
+    fn facets<'a>(&'a self, _: &'a Selection, _: &'a Facet, _: u32) -> Answer<'a, Facets> {
+        Box::pin(std::future::pending())
+    }
+
+    fn export<'a>(
+        &'a self,
+        _: &'a Selection,
+        _: ExportFormat,
+        _: Option<u64>,
+    ) -> Answer<'a, Chunks> {
+        Box::pin(std::future::pending())
+    }
+
+    fn extents(&self) -> Answer<'_, Extents> {
+        Box::pin(std::future::pending())
+    }
+
+    fn feed<'a>(&'a self, _: &'a FeedQuery) -> Answer<'a, FeedPage> {
         Box::pin(std::future::pending())
     }
 
