@@ -29,3 +29,4 @@ mod schema;
 mod serve;
 mod stream;
 mod unchanged;
+mod write;
