@@ -26,8 +26,9 @@ use crate::query::{Facet, Field, Interval, Window};
 pub(super) const OF_HISTOGRAM: [&str; 1] = ["interval"];
 pub(super) const OF_FACETS: [&str; 2] = ["field", "limit"];
 
-/// A page draws no more bars than this.
-const MOST_BUCKETS: i64 = 2_000;
+/// No more than this: two days by the minute, a week by five, a month by a quarter of an hour, a
+/// quarter of a year by the hour.
+const MOST_BUCKETS: i64 = 3_000;
 /// Without an interval, the finest that makes no more than this.
 const USUAL_BUCKETS: i64 = 120;
 
@@ -138,7 +139,7 @@ fn interval(asked: Option<Interval>, window: Window) -> Result<Interval, Problem
         "interval {} makes {buckets} buckets of this window; the most is {MOST_BUCKETS}",
         interval.as_str()
     );
-    Err(Problem::parameter("interval", detail, allowed))
+    Err(Problem::costly("interval", detail, allowed))
 }
 
 fn buckets(interval: Interval, window: Window) -> i64 {

@@ -94,6 +94,15 @@ impl Problem {
         problem
     }
 
+    /// 422: a parameter that is well said, and asks for more than one may have.
+    pub fn costly(name: &str, detail: String, allowed: Vec<String>) -> Problem {
+        let status = StatusCode::UNPROCESSABLE_ENTITY;
+        let mut problem = Problem::new(status, "cost", "Too costly", detail);
+        problem.0.parameter = Some(name.to_owned());
+        problem.0.allowed = allowed;
+        problem
+    }
+
     /// 401: from nobody we know.
     fn unauthenticated(detail: &str) -> Problem {
         let status = StatusCode::UNAUTHORIZED;

@@ -7,7 +7,8 @@
 //! - All conditions hold: each parameter's, and `q`.
 //! - The window is `from` and `to`; where they are silent, what `q` demands of `occurred_at`; where
 //!   that is silent too, the last 24 hours. Every answer says it.
-//! - A window is half-open, `[from, to)`, in microseconds since the Unix epoch.
+//! - A window is half-open, `[from, to)`, in microseconds since the Unix epoch; one that ends where it
+//!   begins, or is said to end before, has nothing in it.
 //!
 //! Deliberately unknown here: what is done with what is selected.
 
@@ -96,19 +97,11 @@ fn query(parameters: &Parameters, now: Micros) -> Result<Filter, Problem> {
 fn window(parameters: &Parameters, query: &Filter, now: Micros) -> Result<Window, Problem> {
     let (from, to) = (parameters.time("from", now)?, parameters.time("to", now)?);
     let (query_from, query_to) = query.bounds();
-    let is_said = from.is_some() || to.is_some();
     let to = to.or(query_to).unwrap_or(now);
     let from = from.or(query_from).unwrap_or(to.saturating_sub(DAY));
-    if from < to {
-        return Ok(Window { from, to });
-    }
-    if !is_said || query_from.is_some() || query_to.is_some() {
-        // The query may well ask for nothing, or for what is still to come.
-        return Ok(Window { from, to: from });
-    }
-    let (from, to) = (rfc3339(from), rfc3339(to));
-    let detail = format!("from is {from}, which is not before to, {to}");
-    Err(Problem::parameter("from", detail, vec![format!("a time before {to}")]))
+    // Nothing happened before it began: so asks who goes on from the last event they saw, and is
+    // told nothing new, also where their clock is ahead of ours.
+    Ok(Window { from, to: to.max(from) })
 }
 
 fn filter(parameters: &Parameters, query: Filter) -> Result<Filter, Problem> {

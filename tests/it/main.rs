@@ -32,3 +32,4 @@ mod serve;
 mod stream;
 mod unchanged;
 mod view;
+mod write;

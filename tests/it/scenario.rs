@@ -26,7 +26,7 @@ use crate::harness::DEADLINE;
 
 pub use self::credential::authorization;
 pub use self::file::{CallerSaid, Words};
-pub use self::stage::Stage;
+pub use self::stage::{Answered, Stage};
 
 /// Between two times that the same is asked.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -96,9 +96,10 @@ async fn asked(stage: &Stage, scenario: &Scenario, step: &Step, words: &mut Word
         let key = stage.signing_key(&words.fill("{{tenant}}")).await;
         key.sign(&request, &body, &mut headers, words);
     }
-    let answer = match scenario.store_is_down {
-        true => stage.ask_without_store(&request, headers, body).await,
-        false => stage.ask(&request, headers, body).await,
+    let answer = match (scenario.store_is_down, scenario.once_a_second) {
+        (true, _) => stage.ask_without_store(&request, headers, body).await,
+        (false, true) => stage.ask_once_a_second(&request, headers, body).await,
+        (false, false) => stage.ask(&request, headers, body).await,
     };
 
     let mut faults = Vec::new();

@@ -8,6 +8,8 @@
 //! - A path belongs to at most one contract; every error under its roots leaves in its words, the
 //!   framework's own errors too.
 //! - A handler returns `Result<Response, Refusal>`, and never writes an error body.
+//! - A route is one of its contract's [`Endpoint`]s or it is not there; a test asks each of them as
+//!   those who may not.
 //! - `prefix` moves a contract as a whole: what stood at `/x` then stands at `/PREFIX/x` only.
 //!
 //! Deliberately unknown here: ClickHouse, Kafka, how a caller is told.
@@ -28,9 +30,10 @@ mod walk;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
+use axum::routing::MethodRouter;
 
 use super::{ApiConfig, ApiState, LimitsConfig, Refusal, body};
 use crate::event::Micros;
@@ -46,9 +49,32 @@ pub(super) struct Contract {
     /// The paths that are its own, with everything below them.
     pub roots: &'static [&'static str],
     /// Its routes without the prefix, given the topic that what is written goes to.
-    pub routes: fn(ApiState, String) -> Router,
+    pub endpoints: fn(ApiState, String) -> Vec<Endpoint>,
     /// How it refuses.
     pub words: Words,
+}
+
+/// A method of a path of a contract. Who may ask it, the handler says: each contract has its own
+/// order of what is wrong.
+pub(super) struct Endpoint {
+    /// The method; GET answers HEAD too.
+    pub method: Method,
+    /// The path, as axum writes it.
+    pub path: &'static str,
+    handler: MethodRouter,
+}
+
+impl Endpoint {
+    /// Those of one contract, over what its handlers work with.
+    fn over<S: Clone + Send + Sync + 'static>(
+        state: &S,
+        handlers: impl IntoIterator<Item = (Method, &'static str, MethodRouter<S>)>,
+    ) -> Vec<Endpoint> {
+        let endpoint = |(method, path, handler): (Method, &'static str, MethodRouter<S>)| {
+            Endpoint { method, path, handler: handler.with_state(state.clone()) }
+        };
+        handlers.into_iter().map(endpoint).collect()
+    }
 }
 
 /// How an API says a refusal: status, content type, body. What HTTP itself asks for (`Allow`,
@@ -84,8 +110,14 @@ pub(super) fn routes(state: &ApiState, config: &ApiConfig) -> Router {
         if !settings.enabled {
             continue;
         }
-        let own = (contract.routes)(state.clone(), settings.topic_of(contract.name));
-        routes = match settings.prefix.as_str() {
+        let prefix = settings.prefix.as_str();
+        let mut own = Router::new();
+        for endpoint in (contract.endpoints)(state.clone(), settings.topic_of(contract.name)) {
+            let Endpoint { method, path, handler } = endpoint;
+            tracing::debug!(contract = contract.name, %method, "answering {prefix}{path}");
+            own = own.route(path, handler);
+        }
+        routes = match prefix {
             "" => routes.merge(own),
             prefix => routes.nest(prefix, own),
         };

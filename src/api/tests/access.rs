@@ -1,4 +1,4 @@
-//! Who may not: every route, asked by those who may not ask it.
+//! Who may not: every native route, asked by those who may not ask it.
 
 use std::io;
 use std::sync::Arc;
@@ -58,7 +58,7 @@ const OF_NO_TENANT: &[&str] = &["/v1/schemas", "/v1/me", "/v1/events/tail/ticket
 const AROUND: &str = "/v1/events/{id}/related";
 
 /// A word that stands in acme's events alone.
-const ACME: &str = "only-acme-may-read-this";
+pub(super) const ACME: &str = "only-acme-may-read-this";
 
 #[test]
 fn every_route_refuses_who_may_not_ask_it() {
@@ -220,7 +220,7 @@ impl axum::body::HttpBody for Never {
 }
 
 /// The API over an event of each of three tenants, whose callers must be known.
-fn guarded(store: Store) -> Router {
+pub(super) fn guarded(store: Store) -> Router {
     let dir = tempfile::tempdir().unwrap();
     let set = dir.path().join("jwks.json");
     std::fs::write(&set, json!({"keys": [{"kty": "oct", "k": text(SECRET)}]}).to_string()).unwrap();
@@ -243,7 +243,7 @@ fn guarded(store: Store) -> Router {
     router(state, &ApiConfig::default())
 }
 
-fn token(claims: &Value) -> String {
+pub(super) fn token(claims: &Value) -> String {
     hs256(&json!({"alg": "HS256"}), claims, SECRET)
 }
 

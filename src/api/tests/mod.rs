@@ -1,6 +1,7 @@
 //! The API as its callers see it, over the naive reader, with the clock stopped.
 
 mod access;
+mod contracts;
 mod document;
 pub mod fixture;
 mod known;
@@ -44,8 +45,6 @@ fn a_wrong_parameter_is_named_with_what_it_allows() {
         ("from=yesterday", "from", "which is no time", "now"),
         ("to=2026-01-31", "to", "which is no time", "now"),
         ("from=2026-01-01T00:00:00+02:00", "from", "%2B", "now"),
-        ("from=now", "from", "not before to", "a time before 2026-01-31T12:00:00.000000Z"),
-        ("from=-1h&to=-2h", "from", "not before to", "a time before 2026-01-31T10:00:00.000000Z"),
         ("action=a&action=b", "action", "more than once", "one value"),
         ("action=", "action", "empty", "a value"),
         ("tenant=", "tenant", "empty", "a value"),

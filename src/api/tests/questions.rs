@@ -77,6 +77,9 @@ fn q_selects_beside_the_parameters_and_bounds_the_window() {
         ("order=occurred_at&from=-7d", vec![3, 2, 1], "2026-01-24T12", "2026-01-31T12"),
         ("order=-received_at", vec![1, 2], "2026-01-30T12", "2026-01-31T12"),
         ("client_ip=10.0.0.0/8", vec![], "2026-01-30T12", "2026-01-31T12"),
+        ("from=now&to=now", vec![], "2026-01-31T12", "2026-01-31T12"),
+        ("from=-1h&to=-2h", vec![], "2026-01-31T11", "2026-01-31T11"),
+        ("from=2027-01-01T00:00:00Z", vec![], "2027-01-01T00", "2027-01-01T00"),
     ] {
         let answer = get(&api, &format!("/v1/events?{query}"));
         assert_eq!(answer.status, StatusCode::OK, "{query}: {}", answer.body);
@@ -196,8 +199,6 @@ fn a_count_that_cannot_be_asked_is_refused_by_name() {
         ("count?limit=1", "limit", "no parameter"),
         ("count?q=(", "q", "column 2"),
         ("histogram?interval=2h", "interval", "one of 1m"),
-        ("histogram?interval=1m&from=-7d", "interval", "10080 buckets"),
-        ("histogram?from=0001-01-01T00:00:00Z", "interval", "the most is 2000"),
         ("facets", "field", "missing"),
         ("facets?field=actor", "field", "the nearest is action"),
         ("facets?field=action&limit=1001", "limit", "from 1 to 1000"),
@@ -213,6 +214,37 @@ fn a_count_that_cannot_be_asked_is_refused_by_name() {
             "{path}: {}",
             answer.body
         );
+    }
+}
+
+#[test]
+fn a_histogram_draws_what_one_looks_at_and_refuses_what_nobody_can() {
+    let api = api(Vec::new());
+    for (interval, window, buckets) in [
+        ("1m", "from=-2d", 2_880),
+        ("5m", "from=-7d", 2_016),
+        ("15m", "from=-31d", 2_976),
+        ("1h", "from=-92d", 2_208),
+        ("6h", "from=-365d", 1_460),
+        ("1h", "from=now&to=now", 0),
+        ("1m", "from=-1h&to=-2h", 0),
+    ] {
+        let answer = get(&api, &format!("/v1/events/histogram?interval={interval}&{window}"));
+        assert_eq!(answer.status, StatusCode::OK, "{interval} {window}: {}", answer.body);
+        let drawn = answer.body["buckets"].as_array().unwrap().len();
+        assert_eq!(drawn, buckets, "{interval} {window}");
+    }
+    for (query, detail, allowed) in [
+        ("interval=1m&from=-7d", "10080 buckets", "5m"),
+        ("interval=1h&from=-126d", "the most is 3000", "6h"),
+        ("from=0001-01-01T00:00:00Z", "the most is 3000", "a shorter window"),
+    ] {
+        let answer = get(&api, &format!("/v1/events/histogram?{query}"));
+        assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{query}: {}", answer.body);
+        assert_eq!(answer.body["type"], "urn:trailhouse:problem:cost", "{query}");
+        assert_eq!(answer.body["parameter"], "interval", "{query}");
+        assert!(answer.body["detail"].as_str().unwrap().contains(detail), "{query}");
+        assert!(answer.body["allowed"].as_array().unwrap().contains(&allowed.into()), "{query}");
     }
 }
 

@@ -13,6 +13,7 @@ mod dead_letter;
 mod gateway;
 mod outcome;
 mod poison;
+mod reading;
 mod rebalance;
 mod refusal;
 mod replay;

@@ -37,6 +37,9 @@ pub struct Scenario {
     /// Whether the store is down.
     #[serde(default)]
     pub store_is_down: bool,
+    /// Whether a caller may ask once a second, and no more.
+    #[serde(default)]
+    pub once_a_second: bool,
     /// What is stored before the first step.
     #[serde(default)]
     pub event: Vec<EventSaid>,

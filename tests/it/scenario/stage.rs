@@ -1,5 +1,5 @@
-//! Where scenarios are played: one service over a real ClickHouse and a broker, and one whose store
-//! is down.
+//! Where scenarios are played: one service over a real ClickHouse and a broker, one that may be asked
+//! once a second, and one whose store is down.
 //!
 //! In: records, requests. Out: answers.
 //!
@@ -31,6 +31,8 @@ const SCHEMAS: [&str; 6] =
 pub struct Stage {
     loaded: Loaded,
     service: Service,
+    /// Over the same store; each caller may ask it once a second.
+    strict: Service,
     /// Topic by schema.
     topics: BTreeMap<&'static str, String>,
     down: SocketAddr,
@@ -53,7 +55,7 @@ impl Answered {
 }
 
 impl Stage {
-    /// Start both services.
+    /// Start the services.
     pub async fn start() -> Stage {
         Stage::behind("").await
     }
@@ -82,13 +84,15 @@ impl Stage {
         }
         loaded.config.api.compat.bloodhound.prefix = prefix.to_owned();
         let service = serve(&loaded).await;
+        let strict = start_strict(&loaded).await;
         let (down, waiting) = start_without_store(&loaded).await;
-        Stage { loaded, service, topics, down, waiting, _keys: keys }
+        Stage { loaded, service, strict, topics, down, waiting, _keys: keys }
     }
 
-    /// End both.
+    /// End them.
     pub async fn stop(self) {
         self.waiting.abort();
+        self.strict.stop().await.unwrap();
         self.service.stop().await.unwrap();
     }
 
@@ -105,6 +109,16 @@ impl Stage {
         body: String,
     ) -> Answered {
         ask(self.service.address, request, headers, body).await
+    }
+
+    /// Ask the one that may be asked once a second.
+    pub async fn ask_once_a_second(
+        &self,
+        request: &str,
+        headers: Vec<(String, String)>,
+        body: String,
+    ) -> Answered {
+        ask(self.strict.address, request, headers, body).await
     }
 
     /// Ask the one whose store is down.
@@ -160,6 +174,14 @@ fn records(event: &EventSaid, words: &Words) -> Vec<Outgoing> {
 fn record(tenant: &str, payload: String) -> Outgoing {
     let headers = vec![("tenant".to_owned(), tenant.to_owned())];
     Outgoing { key: String::new(), headers, payload: payload.into_bytes() }
+}
+
+/// A service with the smallest quota.
+async fn start_strict(loaded: &Loaded) -> Service {
+    let mut loaded = loaded.clone();
+    loaded.config.api.limits.requests_per_second = 1;
+    loaded.config.api.limits.burst_requests = 1;
+    Service::start(&loaded, Role::Api).await.unwrap()
 }
 
 /// A service that waits for its ClickHouse, and answers meanwhile.

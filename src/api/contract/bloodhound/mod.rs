@@ -19,9 +19,8 @@ mod tests;
 
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json};
@@ -35,7 +34,7 @@ use super::desk::unlimited;
 use super::entry::Entry;
 use super::reading::Reading;
 use super::walk::Walk;
-use super::{Asked, Contract};
+use super::{Asked, Contract, Endpoint};
 use crate::access::Caller;
 use crate::api::Rows;
 use crate::api::auth::Unknown;
@@ -49,7 +48,9 @@ pub(super) const CONTRACT: Contract = Contract {
     name: SCHEMA,
     settings: |compat| &compat.bloodhound,
     roots: &["/api/v2"],
-    routes: |api, _| Router::new().route("/api/v2/audit", get(list)).with_state(Reading::new(api)),
+    endpoints: |api, _| {
+        Endpoint::over(&Reading::new(api), [(Method::GET, "/api/v2/audit", get(list))])
+    },
     words,
 };
 

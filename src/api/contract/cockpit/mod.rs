@@ -15,10 +15,10 @@ mod question;
 mod tests;
 
 use axum::extract::{Request, State};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Extension, Json, Router};
+use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
@@ -27,7 +27,7 @@ use self::question::{Asked as Question, of_reseller};
 use super::entry::Entry;
 use super::reading::Reading;
 use super::walk::{FARTHEST, Walk};
-use super::{Asked, Contract};
+use super::{Asked, Contract, Endpoint};
 use crate::access::{Caller, Tenants};
 use crate::api::Rows;
 use crate::api::refusal::{At, Refusal};
@@ -43,11 +43,9 @@ pub(super) const CONTRACT: Contract = Contract {
     name: SCHEMA,
     settings: |compat| &compat.cockpit,
     roots: &["/v1/AuditLogs", "/v1/auditlogs"],
-    routes: |api, _| {
-        Router::new()
-            .route("/v1/AuditLogs", get(list))
-            .route("/v1/auditlogs", get(list))
-            .with_state(Reading::new(api))
+    endpoints: |api, _| {
+        let spellings = ["/v1/AuditLogs", "/v1/auditlogs"];
+        Endpoint::over(&Reading::new(api), spellings.map(|path| (Method::GET, path, get(list))))
     },
     words,
 };

@@ -17,16 +17,16 @@ mod question;
 mod tests;
 
 use axum::extract::{Path, Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Extension, Json, Router};
+use axum::routing::{get, post};
+use axum::{Extension, Json};
 use serde_json::{Value, json};
 
 use self::question::Question;
 use super::desk::{Desk, opened};
 use super::walk::LONGEST;
-use super::{Asked, Contract};
+use super::{Asked, Contract, Endpoint};
 use crate::access::{Caller, Role};
 use crate::api::write::Submission;
 use crate::api::{Refusal, Rows};
@@ -38,11 +38,13 @@ pub(super) const CONTRACT: Contract = Contract {
     name: SCHEMA,
     settings: |compat| &compat.frontier,
     roots: &["/v1beta1"],
-    routes: |api, topic| {
-        Router::new()
-            .route("/v1beta1/organizations/{org_id}/auditlogs", get(list).post(create))
-            .route("/v1beta1/organizations/{org_id}/auditlogs/{id}", get(one))
-            .with_state(Desk::new(api, SCHEMA, topic))
+    endpoints: |api, topic| {
+        let handlers = [
+            (Method::GET, "/v1beta1/organizations/{org_id}/auditlogs", get(list)),
+            (Method::POST, "/v1beta1/organizations/{org_id}/auditlogs", post(create)),
+            (Method::GET, "/v1beta1/organizations/{org_id}/auditlogs/{id}", get(one)),
+        ];
+        Endpoint::over(&Desk::new(api, SCHEMA, topic), handlers)
     },
     words,
 };

@@ -13,9 +13,8 @@
 #[cfg(test)]
 mod tests;
 
-use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::json;
@@ -23,7 +22,7 @@ use uuid::Uuid;
 
 use super::desk::{Desk, opened};
 use super::shape::{self, Shape};
-use super::{Asked, Contract};
+use super::{Asked, Contract, Endpoint};
 use crate::access::Role;
 use crate::api::refusal::{At, Refusal};
 use crate::api::write::{Submission, home, must_be_json};
@@ -47,10 +46,9 @@ pub(super) const CONTRACT: Contract = Contract {
     name: SCHEMA,
     settings: |compat| &compat.pace,
     roots: &["/user/2024-2"],
-    routes: |api, topic| {
-        Router::new()
-            .route("/user/2024-2/auditlogs/record", post(record))
-            .with_state(Desk::new(api, SCHEMA, topic))
+    endpoints: |api, topic| {
+        let handlers = [(Method::POST, "/user/2024-2/auditlogs/record", post(record))];
+        Endpoint::over(&Desk::new(api, SCHEMA, topic), handlers)
     },
     words,
 };

@@ -20,14 +20,14 @@ mod rql;
 mod tests;
 mod write;
 
-use axum::http::HeaderMap;
+use axum::Json;
+use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::routing::{get, post, put};
 use serde_json::{Value, json};
 
 use super::desk::Desk;
-use super::{Asked, Contract};
+use super::{Asked, Contract, Endpoint};
 use crate::api::refusal::{At, Refusal};
 
 const SCHEMA: &str = "softwareone";
@@ -36,13 +36,16 @@ pub(super) const CONTRACT: Contract = Contract {
     name: SCHEMA,
     settings: |compat| &compat.softwareone,
     roots: &["/public/v1"],
-    routes: |api, topic| {
-        Router::new()
-            .route("/public/v1/audit/records", post(write::create).get(list::list))
-            .route("/public/v1/audit/records/{id}", get(list::one))
-            .route("/public/v1/audit/event-types", get(event_type::list))
-            .route("/public/v1/audit/event-types/{id}", get(event_type::one).put(event_type::put))
-            .with_state(Desk::new(api, SCHEMA, topic))
+    endpoints: |api, topic| {
+        let handlers = [
+            (Method::POST, "/public/v1/audit/records", post(write::create)),
+            (Method::GET, "/public/v1/audit/records", get(list::list)),
+            (Method::GET, "/public/v1/audit/records/{id}", get(list::one)),
+            (Method::GET, "/public/v1/audit/event-types", get(event_type::list)),
+            (Method::GET, "/public/v1/audit/event-types/{id}", get(event_type::one)),
+            (Method::PUT, "/public/v1/audit/event-types/{id}", put(event_type::put)),
+        ];
+        Endpoint::over(&Desk::new(api, SCHEMA, topic), handlers)
     },
     words,
 };
