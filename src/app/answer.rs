@@ -42,7 +42,8 @@ pub(super) async fn from(
     let config = &loaded.config;
     let now = || chrono::Utc::now().timestamp_micros();
     let (auth, limits) = (&config.api.auth, &config.api.limits);
-    let cost = ReadCost { rows: limits.read_rows, bytes: limits.read_bytes };
+    let page_bytes = limits.page_bytes;
+    let cost = ReadCost { rows: limits.read_rows, bytes: limits.read_bytes, page_bytes };
     let reader = Arc::new(warehouse.clone().with_cost(cost));
     let (audit, readings) = match config.api.audit.topic.as_str() {
         "" => (ReadAudit::default(), None),

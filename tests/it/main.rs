@@ -11,6 +11,7 @@
 mod access;
 mod audit;
 mod cli;
+mod cost;
 mod counting;
 mod demo;
 mod document;
