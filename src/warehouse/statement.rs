@@ -173,14 +173,19 @@ impl Statement {
                 self.then(column::time(*field)).then(column::comparison(*comparison)).time(*at)
             }
             Filter::Anywhere(text) => self.anywhere(text),
-            Filter::Settled => {
-                self.then(
+            // Of all that has ended only what was pending: the rest would be a set of the whole log.
+            Filter::Settled => self
+                .then(
                     "(outcome != 'pending' OR source_id = '' OR (tenant, schema, source_id) NOT IN \
                      (SELECT tenant, schema, source_id FROM events \
                      WHERE outcome IN ('success', 'failure') AND ",
-                );
-                self.tenants(scope).then("))")
-            }
+                )
+                .tenants(scope)
+                .then(
+                    " AND source_id IN (SELECT source_id FROM events WHERE outcome = 'pending' AND ",
+                )
+                .tenants(scope)
+                .then(")))"),
         }
     }
 
