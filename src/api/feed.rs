@@ -54,7 +54,8 @@ pub(super) async fn feed(
     let parameters = selection::parameters(&uri, &OWN)?;
     let limit = parameters.number("limit", 1, MOST)?.unwrap_or(LIMIT);
     let begin = parameters.word("begin", &[Begin::First, Begin::Now], Begin::as_str)?;
-    let (tenants, filter) = selection::unbounded(&parameters, &caller, (state.now)())?;
+    let (tenants, filter) =
+        selection::unbounded(&parameters, &caller, &state.tenants, (state.now)())?;
     let told =
         parameters.get("cursor").map(|text| positions("cursor", text, &state)).transpose()?;
     let until = state.reader.extents().await?;

@@ -18,6 +18,7 @@ use serde_json::Value;
 use super::ApiState;
 use super::error::Problem;
 use super::parameter::Parameters;
+use super::selection::scope;
 use crate::access::Caller;
 use crate::query::{Refused, TenantScope, Told};
 
@@ -39,7 +40,7 @@ pub(super) async fn receipt(
     uri: Uri,
 ) -> Result<Json<Value>, Problem> {
     let parameters = Parameters::read(&uri, &[], &["tenant"])?;
-    let scope = caller.scope(&parameters.list("tenant")?);
+    let scope = scope(&parameters, &caller, &state.tenants)?;
     let number = |name: &str, text: &str| {
         let wrong = || {
             let detail = format!("{name} is {text:?}; it is a whole number from 0");

@@ -88,6 +88,27 @@ fn q_selects_beside_the_parameters_and_bounds_the_window() {
 }
 
 #[test]
+fn a_tenant_is_asked_for_by_any_of_its_names() {
+    let aliases = [("acme.example".to_owned(), "acme".to_owned())];
+    let events = vec![event(1, NOW - HOUR)];
+    let state = ApiState { tenants: aliases.into_iter().collect(), ..state(events) };
+    let api = router(state, &ApiConfig::default());
+    let id = Uuid::from_u128(1);
+    for (path, found) in [
+        ("/v1/events?", "/events/0/id"),
+        ("/v1/events/count?", "/count"),
+        ("/v1/events/facets?field=action&", "/values/0/count"),
+        ("/v1/events/feed?", "/events/0/id"),
+        (&format!("/v1/events/{id}?"), "/id"),
+        (&format!("/v1/events/{id}/related?"), "/window"),
+    ] {
+        let [own, alias, other] = ["acme", "acme.example", "example"]
+            .map(|name| get(&api, &format!("{path}tenant={name}")).body.pointer(found).cloned());
+        assert!(own.is_some() && own == alias && own != other, "{path}: {own:?} {alias:?}");
+    }
+}
+
+#[test]
 fn every_field_of_the_language_is_a_parameter_too() {
     let api = api(vec![full(), event(2, NOW - HOUR)]);
     for name in crate::query::language::names() {
