@@ -206,6 +206,9 @@ pub(super) fn must_be_json(headers: &HeaderMap) -> Result<(), Refusal> {
 impl From<SendError> for Refusal {
     fn from(error: SendError) -> Refusal {
         tracing::warn!(%error, "write not acknowledged");
+        if let SendError::TooLong(_) = error {
+            return Refusal::TooLarge;
+        }
         Refusal::Unavailable("Kafka has not acknowledged the record; try again".to_owned())
     }
 }
