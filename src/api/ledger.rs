@@ -15,10 +15,10 @@ use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::ApiState;
 use super::error::Problem;
 use super::parameter::Parameters;
 use super::selection::scope;
+use super::{ApiState, Rows};
 use crate::access::Caller;
 use crate::query::{Refused, TenantScope, Told};
 
@@ -65,7 +65,7 @@ pub(super) async fn receipt(
 pub(super) async fn quarantine(
     State(state): State<ApiState>,
     uri: Uri,
-) -> Result<Json<Quarantine>, Problem> {
+) -> Result<(Extension<Rows>, Json<Quarantine>), Problem> {
     let parameters = Parameters::read(&uri, &OF_QUARANTINE, &[])?;
     let text = |name| parameters.get(name).map(str::to_owned);
     let wanted = Refused {
@@ -75,5 +75,6 @@ pub(super) async fn quarantine(
         since: parameters.time("since", (state.now)())?,
         limit: parameters.number("limit", 1, MOST)?.unwrap_or(LIMIT).into(),
     };
-    Ok(Json(Quarantine { rows: state.ledger.refused(&wanted).await? }))
+    let rows = state.ledger.refused(&wanted).await?;
+    Ok((Extension(Rows(rows.len() as u64)), Json(Quarantine { rows })))
 }

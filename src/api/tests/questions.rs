@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::fixture::{api, by, event, get, ids_of, state};
 use super::{HOUR, NOW};
-use crate::api::{ApiConfig, ApiState, fields, router};
+use crate::api::{ApiConfig, ApiState, ReadAudit, fields, router};
 use crate::event::{
     Micros, Outcome, StoredActor, StoredChanges, StoredEvent, StoredTarget, TimeSource, Verb,
 };
@@ -269,6 +269,26 @@ fn related_is_what_shares_an_operation_and_what_the_actor_did_around_it() {
     assert_eq!(absent.status, StatusCode::NOT_FOUND);
     let long = get(&api, &format!("/v1/events/{}/related?around=32d", Uuid::from_u128(5)));
     assert_eq!(long.body["parameter"], "around");
+}
+
+#[test]
+fn every_answer_with_events_in_it_says_how_many_to_who_writes_down_who_reads() {
+    let lost = prometheus::IntCounter::new("lost", "lost").unwrap();
+    let (audit, mut readings) = ReadAudit::new(lost);
+    let events = (1..=3).map(|n| by("ann", n, NOW - HOUR)).collect();
+    let api = router(ApiState { audit, ..state(events) }, &ApiConfig::default());
+    let one = Uuid::from_u128(2);
+    for (path, rows) in [
+        ("/v1/events?limit=2", Some(2)),
+        (&format!("/v1/events/{one}"), Some(1)),
+        (&format!("/v1/events/{one}/related"), Some(2)),
+        ("/v1/events/feed", Some(3)),
+        ("/v1/quarantine", Some(3)),
+        ("/v1/events/count", None),
+    ] {
+        assert_eq!(get(&api, path).status, StatusCode::OK, "{path}");
+        assert_eq!(readings.try_recv().unwrap().rows, rows, "{path}");
+    }
 }
 
 #[test]
