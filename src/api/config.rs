@@ -86,6 +86,9 @@ pub struct LimitsConfig {
     pub read_rows: u64,
     /// Bytes that ClickHouse may read for an answer; more are answered 422. Default `0`.
     pub read_bytes: u64,
+    /// Bytes of events in one answer, as they are held in memory; more are answered 422. Exports
+    /// hold nothing. Default `268435456`.
+    pub page_bytes: u64,
 }
 
 impl Default for LimitsConfig {
@@ -98,6 +101,7 @@ impl Default for LimitsConfig {
             body_timeout_ms: 10_000,
             read_rows: 1_000_000_000,
             read_bytes: 0,
+            page_bytes: 268_435_456,
         }
     }
 }

@@ -74,7 +74,7 @@ pub(super) async fn count(
     Extension(caller): Extension<Caller>,
     uri: Uri,
 ) -> Result<Json<Count>, Problem> {
-    let selection = selection(&parameters(&uri, &[])?, &caller, (state.now)())?;
+    let selection = selection(&parameters(&uri, &[])?, &caller, &state.tenants, (state.now)())?;
     let count = state.reader.count(&selection).await?;
     Ok(Json(Count { count, window: selection.window.into() }))
 }
@@ -85,7 +85,7 @@ pub(super) async fn histogram(
     uri: Uri,
 ) -> Result<Json<Histogram>, Problem> {
     let parameters = parameters(&uri, &OF_HISTOGRAM)?;
-    let selection = selection(&parameters, &caller, (state.now)())?;
+    let selection = selection(&parameters, &caller, &state.tenants, (state.now)())?;
     let asked = parameters.word("interval", &Interval::ALL, Interval::as_str)?;
     let interval = interval(asked, selection.window)?;
     let found = state.reader.histogram(&selection, interval).await?;
@@ -108,7 +108,7 @@ pub(super) async fn facets(
     let name = parameters.get("field").unwrap_or_default();
     let facet = Facet::parse(name).ok_or_else(|| no_facet(name))?;
     let limit = parameters.number("limit", 1, MOST_FACET_VALUES)?.unwrap_or(FACET_VALUES);
-    let selection = selection(&parameters, &caller, (state.now)())?;
+    let selection = selection(&parameters, &caller, &state.tenants, (state.now)())?;
     let found = state.reader.facets(&selection, &facet, limit).await?;
     let valued = found.values.into_iter();
     Ok(Json(FacetAnswer {

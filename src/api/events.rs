@@ -86,7 +86,7 @@ pub(super) async fn found(
     id: &str,
     uri: &Uri,
 ) -> Result<StoredEvent, Problem> {
-    let tenants = caller.scope(&parameters.list("tenant")?);
+    let tenants = selection::scope(parameters, caller, &state.tenants)?;
     let Ok(id) = Uuid::parse_str(id) else {
         let detail = format!("{id:?} is no event's id; take it from the id of an event");
         return Err(Problem::parameter("id", detail, vec!["a UUID".into()]));
@@ -104,7 +104,7 @@ fn question(
     let limit = parameters.number("limit", 1, MOST)?.unwrap_or(LIMIT);
     let (by, direction) = order(parameters)?;
     let of = |asked_at: Micros| -> Result<Query, Problem> {
-        let selection = selection::selection(parameters, caller, asked_at)?;
+        let selection = selection::selection(parameters, caller, &state.tenants, asked_at)?;
         Ok(Query { order: Order::Time(by, direction), ..Query::new(selection, limit) })
     };
     let Some(text) = parameters.get("cursor") else {

@@ -39,7 +39,7 @@ pub(super) async fn export(
     let format = parameters.word("format", &ExportFormat::ALL, ExportFormat::as_str)?;
     let format = format.unwrap_or(ExportFormat::Ndjson);
     let limit = parameters.number("limit", 1, u32::MAX)?.map(u64::from);
-    let selection = selection(&parameters, &caller, (state.now)())?;
+    let selection = selection(&parameters, &caller, &state.tenants, (state.now)())?;
     let chunks = state.reader.export(&selection, format, limit).await?;
     let headers = headers(format, selection.window)?;
     Ok((headers, Body::from_stream(Watched(chunks))))

@@ -17,9 +17,9 @@ use axum::response::IntoResponse;
 use axum::{Extension, Json};
 use serde::Serialize;
 
-use super::ApiState;
 use super::error::Problem;
 use super::selection;
+use super::{ApiState, Rows};
 use crate::access::Caller;
 use crate::event::StoredEvent;
 use crate::query::{FeedPage, FeedQuery, Positions};
@@ -54,7 +54,8 @@ pub(super) async fn feed(
     let parameters = selection::parameters(&uri, &OWN)?;
     let limit = parameters.number("limit", 1, MOST)?.unwrap_or(LIMIT);
     let begin = parameters.word("begin", &[Begin::First, Begin::Now], Begin::as_str)?;
-    let (tenants, filter) = selection::unbounded(&parameters, &caller, (state.now)())?;
+    let (tenants, filter) =
+        selection::unbounded(&parameters, &caller, &state.tenants, (state.now)())?;
     let told =
         parameters.get("cursor").map(|text| positions("cursor", text, &state)).transpose()?;
     let until = state.reader.extents().await?;
@@ -77,7 +78,8 @@ pub(super) async fn feed(
         (query.after.encode(&state.cursors), query.after.is_behind(&query.until));
     let next = parameters.with(&["cursor", "begin"], "cursor", &next_cursor);
     let link = [(header::LINK, format!("<{}?{next}>; rel=\"next\"", uri.path()))];
-    Ok((link, Json(Answer { events, next_cursor, more })))
+    let rows = Rows(events.len() as u64);
+    Ok((link, Extension(rows), Json(Answer { events, next_cursor, more })))
 }
 
 impl Begin {

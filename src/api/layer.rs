@@ -65,7 +65,8 @@ pub(super) fn for_browsers(routes: Router, config: &CorsConfig) -> Router {
         return routes;
     }
     let origins = config.origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
-    let exposed = [header::LINK, header::RETRY_AFTER, HeaderName::from_static("x-request-id")];
+    let exposed = ["link", "retry-after", "x-request-id", "x-trailhouse-window"];
+    let exposed = exposed.map(HeaderName::from_static);
     let layer = CorsLayer::new()
         .allow_origin(origins.collect::<Vec<_>>())
         .allow_methods([Method::GET, Method::POST])
@@ -75,6 +76,9 @@ pub(super) fn for_browsers(routes: Router, config: &CorsConfig) -> Router {
             HeaderName::from_static("idempotency-key"),
             HeaderName::from_static("last-event-id"),
             HeaderName::from_static("x-request-id"),
+            // Cockpit's.
+            HeaderName::from_static("x-tenant"),
+            HeaderName::from_static("x-correlation-id"),
         ])
         .expose_headers(exposed)
         .max_age(Duration::from_secs(600));

@@ -17,9 +17,10 @@ use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::ApiState;
 use super::error::Problem;
 use super::parameter::Parameters;
+use super::selection::scope;
+use super::{ApiState, Rows};
 use crate::access::Caller;
 use crate::query::{Refused, TenantScope, Told};
 
@@ -41,7 +42,7 @@ pub(super) async fn receipt(
     uri: Uri,
 ) -> Result<Json<Value>, Problem> {
     let parameters = Parameters::read(&uri, &[], &["tenant"])?;
-    let scope = caller.scope(&parameters.list("tenant")?);
+    let scope = scope(&parameters, &caller, &state.tenants)?;
     let number = |name: &str, text: &str| {
         let wrong = || {
             let detail = format!("{name} is {text:?}; it is a whole number from 0");
@@ -70,7 +71,7 @@ pub(super) async fn receipt(
 pub(super) async fn quarantine(
     State(state): State<ApiState>,
     uri: Uri,
-) -> Result<Json<Quarantine>, Problem> {
+) -> Result<(Extension<Rows>, Json<Quarantine>), Problem> {
     let parameters = Parameters::read(&uri, &OF_QUARANTINE, &[])?;
     let text = |name| parameters.get(name).map(str::to_owned);
     let wanted = Refused {
@@ -80,5 +81,6 @@ pub(super) async fn quarantine(
         since: parameters.time("since", (state.now)())?,
         limit: parameters.number("limit", 1, MOST)?.unwrap_or(LIMIT).into(),
     };
-    Ok(Json(Quarantine { rows: state.ledger.refused(&wanted).await? }))
+    let rows = state.ledger.refused(&wanted).await?;
+    Ok((Extension(Rows(rows.len() as u64)), Json(Quarantine { rows })))
 }

@@ -10,7 +10,8 @@
 //! Deliberately unknown here: what a parameter means.
 
 use axum::extract::Query;
-use axum::http::Uri;
+use axum::http::{StatusCode, Uri};
+use percent_encoding::percent_decode_str;
 
 use super::error::Problem;
 use crate::event::Micros;
@@ -26,9 +27,12 @@ impl Parameters {
     /// Read the query of a URI. `once` are the names that may be given once, `many` any number of
     /// times.
     pub(super) fn read(uri: &Uri, once: &[&str], many: &[&str]) -> Result<Parameters, Problem> {
-        let pairs = Query::<Vec<(String, String)>>::try_from_uri(uri)
-            .map_err(|_| Problem::of_status(axum::http::StatusCode::BAD_REQUEST))?
-            .0;
+        let unread = || Problem::of_status(StatusCode::BAD_REQUEST);
+        // Else what is not UTF-8 would be asked for as the character that replaces it.
+        let query = uri.query().unwrap_or_default();
+        percent_decode_str(query).decode_utf8().map_err(|_| unread())?;
+        let Query(pairs) =
+            Query::<Vec<(String, String)>>::try_from_uri(uri).map_err(|_| unread())?;
         for (place, (name, value)) in pairs.iter().enumerate() {
             let name = name.as_str();
             let is_repeated = pairs[..place].iter().any(|(earlier, _)| earlier == name);

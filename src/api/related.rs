@@ -14,11 +14,11 @@ use axum::http::Uri;
 use axum::{Extension, Json};
 use serde::Serialize;
 
-use super::ApiState;
 use super::error::Problem;
 use super::events::found;
 use super::parameter::Parameters;
 use super::selection::Span;
+use super::{ApiState, Rows};
 use crate::access::Caller;
 use crate::event::{Micros, StoredEvent};
 use crate::query::{
@@ -48,7 +48,7 @@ pub(super) async fn related(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     uri: Uri,
-) -> Result<Json<Related>, Problem> {
+) -> Result<(Extension<Rows>, Json<Related>), Problem> {
     let parameters = Parameters::read(&uri, &OWN, &["tenant"])?;
     let around = around(&parameters)?;
     let limit = parameters.number("limit", 1, MOST)?.unwrap_or(LIMIT);
@@ -63,11 +63,10 @@ pub(super) async fn related(
     let actors = [(Field::ActorId, &event.actor.id), (Field::ActorEmail, &event.actor.email)];
     let actor = Filter::Any(actors.into_iter().find_map(same).into_iter().collect());
     let around = Around { event: &event, window, limit };
-    Ok(Json(Related {
-        operation: around.events(&*state.reader, operation).await?,
-        actor: around.events(&*state.reader, actor).await?,
-        window: window.into(),
-    }))
+    let operation = around.events(&*state.reader, operation).await?;
+    let actor = around.events(&*state.reader, actor).await?;
+    let rows = Rows((operation.len() + actor.len()) as u64);
+    Ok((Extension(rows), Json(Related { operation, actor, window: window.into() })))
 }
 
 fn same((field, text): (Field, &String)) -> Option<Filter> {

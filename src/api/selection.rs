@@ -18,7 +18,7 @@ use serde::Serialize;
 
 use super::error::Problem;
 use super::parameter::Parameters;
-use crate::access::Caller;
+use crate::access::{Caller, Tenants};
 use crate::event::{Micros, Origin, Outcome, Verb};
 use crate::query::{
     Comparison, Field, Filter, Selection, TenantScope, TextTest, TimeField, Window, language,
@@ -41,15 +41,27 @@ pub(super) fn parameters(uri: &Uri, own: &[&'static str]) -> Result<Parameters, 
     Parameters::read(uri, &once, &["tenant"])
 }
 
+/// Whose logs are asked for: of those that are named, by whichever of their names, the caller's.
+pub(super) fn scope(
+    parameters: &Parameters,
+    caller: &Caller,
+    known: &Tenants,
+) -> Result<TenantScope, Problem> {
+    let named = parameters.list("tenant")?;
+    let stored: Vec<String> = named.iter().map(|name| known.resolve(name).to_owned()).collect();
+    Ok(caller.scope(&stored))
+}
+
 /// What the parameters select; relative times are counted from `now`.
 pub(super) fn selection(
     parameters: &Parameters,
     caller: &Caller,
+    known: &Tenants,
     now: Micros,
 ) -> Result<Selection, Problem> {
     let query = query(parameters, now)?;
     let window = window(parameters, &query, now)?;
-    let tenants = caller.scope(&parameters.list("tenant")?);
+    let tenants = scope(parameters, caller, known)?;
     Ok(Selection { tenants, window, filter: filter(parameters, query)? })
 }
 
@@ -57,6 +69,7 @@ pub(super) fn selection(
 pub(super) fn unbounded(
     parameters: &Parameters,
     caller: &Caller,
+    known: &Tenants,
     now: Micros,
 ) -> Result<(TenantScope, Filter), Problem> {
     let mut all = vec![filter(parameters, query(parameters, now)?)?];
@@ -64,7 +77,7 @@ pub(super) fn unbounded(
         let at = parameters.time(name, now)?;
         all.extend(at.map(|at| Filter::Time(TimeField::OccurredAt, comparison, at)));
     }
-    Ok((caller.scope(&parameters.list("tenant")?), Filter::All(all)))
+    Ok((scope(parameters, caller, known)?, Filter::All(all)))
 }
 
 /// A window as an answer says it.

@@ -115,7 +115,8 @@ pub(super) async fn tail(
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
     let parameters = selection::parameters(&uri, &OWN)?;
-    let (tenants, filter) = selection::unbounded(&parameters, &caller, (state.now)())?;
+    let (tenants, filter) =
+        selection::unbounded(&parameters, &caller, &state.tenants, (state.now)())?;
     let told = match last_event_id(&headers) {
         Some(text) => Some(positions("Last-Event-ID", text, &state)?),
         None => {

@@ -5,7 +5,7 @@
 //!
 //! # Invariants
 //! - What is taken can be stored: the record is normalised first, as it will be behind Kafka, and
-//!   refused where any of it would be quarantined.
+//!   refused where any of it would be quarantined, or where nobody reads the topic.
 //! - The body goes onto Kafka byte for byte; what the endpoint fills in goes into headers.
 //! - Tenant and writer are the caller's, never the body's.
 //!
@@ -26,8 +26,8 @@ use crate::gateway::{Outgoing, Receipt, Recorder, SendError};
 use crate::query::{EventReader, Field, Filter, Query, Selection, TenantScope, TextTest, Window};
 use crate::schema::Normaliser;
 
-/// The normaliser of each topic.
-pub type Normalisers = Arc<dyn Fn(&str) -> Arc<Normaliser> + Send + Sync>;
+/// The normaliser of each topic that is read; `None` where nobody reads what is written there.
+pub type Normalisers = Arc<dyn Fn(&str) -> Option<Arc<Normaliser>> + Send + Sync>;
 
 /// How long a write that is to be seen at once waits for that.
 const SEEN_WITHIN: Duration = Duration::from_secs(3);
@@ -41,7 +41,7 @@ pub(super) struct Writer {
     /// The mapping that is meant, as the `schema` header says it.
     schema: String,
     recorder: Arc<dyn Recorder>,
-    normaliser: Arc<Normaliser>,
+    normaliser: Option<Arc<Normaliser>>,
 }
 
 /// What is to be written.
@@ -101,7 +101,13 @@ impl Writer {
         // Kafka's clock counts in milliseconds.
         let at = what.at.div_euclid(1_000) * 1_000;
         let record = self.record(what);
-        let sight = self.checked(&record, at)?;
+        let Some(normaliser) = &self.normaliser else {
+            let topic = &self.topic;
+            tracing::error!(topic, "a write is refused: no [[kafka.topics]] names its topic");
+            let what = "what is written here is not read by anybody yet; the log says why";
+            return Err(Refusal::Unavailable(what.to_owned()));
+        };
+        let sight = checked(normaliser, &record, at)?;
         Ok(Taken { record, at, sight })
     }
 
@@ -132,30 +138,34 @@ impl Writer {
         what.filled.iter().for_each(|(name, value)| fill(name, value));
         Outgoing { key: String::new(), headers, payload: what.body.to_vec() }
     }
+}
 
-    /// Refuse what would be quarantined; how what would be stored is found.
-    fn checked(&self, record: &Outgoing, at: Micros) -> Result<Option<Selection>, Refusal> {
-        let mut packed = Vec::new();
-        for (name, value) in &record.headers {
-            Headers::pack(&mut packed, name, value.as_bytes());
-        }
-        let raw = RawRecord {
-            offset: 0,
-            timestamp: Some(at),
-            key: None,
-            headers: Headers::packed(&packed),
-            payload: &record.payload,
-        };
-        let (arena, mut sight, mut fault) = (Bump::new(), None, None);
-        self.normaliser.normalise(&raw, &arena, |_, fate| match fate {
-            Fate::Event(event) => drop(sight.get_or_insert_with(|| sight_of(event))),
-            Fate::Quarantine(why) => drop(fault.get_or_insert_with(|| why.sentence.to_owned())),
-            Fate::Skip { .. } => {}
-        });
-        match fault {
-            Some(sentence) => Err(Refusal::body("", sentence)),
-            None => Ok(sight),
-        }
+/// Refuse what would be quarantined; how what would be stored is found.
+fn checked(
+    normaliser: &Normaliser,
+    record: &Outgoing,
+    at: Micros,
+) -> Result<Option<Selection>, Refusal> {
+    let mut packed = Vec::new();
+    for (name, value) in &record.headers {
+        Headers::pack(&mut packed, name, value.as_bytes());
+    }
+    let raw = RawRecord {
+        offset: 0,
+        timestamp: Some(at),
+        key: None,
+        headers: Headers::packed(&packed),
+        payload: &record.payload,
+    };
+    let (arena, mut sight, mut fault) = (Bump::new(), None, None);
+    normaliser.normalise(&raw, &arena, |_, fate| match fate {
+        Fate::Event(event) => drop(sight.get_or_insert_with(|| sight_of(event))),
+        Fate::Quarantine(why) => drop(fault.get_or_insert_with(|| why.sentence.to_owned())),
+        Fate::Skip { .. } => {}
+    });
+    match fault {
+        Some(sentence) => Err(Refusal::body("", sentence)),
+        None => Ok(sight),
     }
 }
 
@@ -226,6 +236,9 @@ pub(super) fn must_be_json(headers: &HeaderMap) -> Result<(), Refusal> {
 impl From<SendError> for Refusal {
     fn from(error: SendError) -> Refusal {
         tracing::warn!(%error, "write not acknowledged");
+        if let SendError::TooLong(_) = error {
+            return Refusal::TooLarge;
+        }
         Refusal::Unavailable("Kafka has not acknowledged the record; try again".to_owned())
     }
 }

@@ -42,7 +42,8 @@ pub(super) async fn from(
     let config = &loaded.config;
     let now = || chrono::Utc::now().timestamp_micros();
     let (auth, limits) = (&config.api.auth, &config.api.limits);
-    let cost = ReadCost { rows: limits.read_rows, bytes: limits.read_bytes };
+    let page_bytes = limits.page_bytes;
+    let cost = ReadCost { rows: limits.read_rows, bytes: limits.read_bytes, page_bytes };
     let reader = Arc::new(warehouse.clone().with_cost(cost));
     let (audit, readings) = match config.api.audit.topic.as_str() {
         "" => (ReadAudit::default(), None),
@@ -63,7 +64,9 @@ pub(super) async fn from(
     };
     let gateway = Gateway::new(&config.kafka.brokers, &config.kafka.properties)?;
     let recorder: Arc<dyn Recorder> = Arc::new(gateway);
-    let normalisers: Normalisers = Arc::new(loaded.normalisers());
+    let (kafka, of_topic) = (config.kafka.clone(), loaded.normalisers());
+    let normalisers: Normalisers =
+        Arc::new(move |topic| kafka.topic(topic).map(|_| of_topic(topic)));
     // A pattern names no topic that could be written to.
     let is_one = |topic: &&TopicConfig| !topic.schema.is_empty() && !topic.is_pattern();
     let named = config.kafka.topics.iter().filter(is_one);

@@ -233,7 +233,8 @@ fn greet(service: &Service, engines: &Engines, options: &DemoOptions) {
     let api = format!("http://{}", service.address);
     say(format_args!("Trailhouse is running; {} records a second of nine schemas.", options.rate));
     say(format_args!("  API         {api}/v1/events   {api}/readyz   {api}/metrics"));
-    say(format_args!("  ClickHouse  {}   Kafka  {}", engines.url, engines.bootstrap));
+    let user = engines.clickhouse.as_ref().map_or(String::new(), |_| format!(" (user {USER})"));
+    say(format_args!("  ClickHouse  {}{user}   Kafka  {}", engines.url, engines.bootstrap));
     say("Worth trying:");
     say(format_args!("  curl -s '{api}/v1/events?tenant=acme&limit=3'"));
     say(format_args!("  curl -s '{api}/v1/events?verb=delete&outcome=failure&from=-1h'"));

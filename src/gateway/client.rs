@@ -111,6 +111,12 @@ pub enum SendError {
     /// The topic is not there, or not for us.
     #[error("topic {0}: {1:?}; create it first")]
     Topic(String, RDKafkaErrorCode),
+    /// No broker takes a record this long.
+    #[error(
+        "topic {0}: the record is longer than is taken there (max.message.bytes); send less at \
+         once, or raise it"
+    )]
+    TooLong(String),
     /// The client refused the record.
     #[error("topic {0}: {1}")]
     Refused(String, KafkaError),

@@ -75,7 +75,10 @@ impl Gateway {
     async fn send(&self, topic: &str, record: &Outgoing, at: Micros) -> Result<Receipt, SendError> {
         let outgoing = record.for_topic(topic).timestamp(at.div_euclid(1_000));
         let sent = self.producer.send_result(outgoing);
-        let delivery = sent.map_err(|(error, _)| SendError::Refused(topic.to_owned(), error))?;
+        let delivery = sent.map_err(|(error, _)| match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::MessageSizeTooLarge) => SendError::TooLong(topic.to_owned()),
+            _ => SendError::Refused(topic.to_owned(), error),
+        })?;
         let Ok(delivered) = tokio::time::timeout(PATIENCE, delivery).await else {
             return Err(self.unreachable("no acknowledgement in time"));
         };
@@ -91,6 +94,8 @@ impl Gateway {
                     code @ (RDKafkaErrorCode::UnknownTopic
                     | RDKafkaErrorCode::UnknownTopicOrPartition),
                 ) => SendError::Topic(topic.to_owned(), code),
+                // The topic may take less than the client.
+                Some(RDKafkaErrorCode::MessageSizeTooLarge) => SendError::TooLong(topic.to_owned()),
                 _ => SendError::Unacknowledged(error),
             }),
         }
@@ -137,6 +142,16 @@ mod tests {
         places.dedup();
         assert_eq!(places.len(), 50);
         assert!(places.iter().all(|receipt| receipt.offset.is_some()));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_record_that_is_longer_than_is_taken_is_told_apart() {
+        let broker = InProcessBroker::start().unwrap();
+        broker.create_topics(&[("audit", 1)]).unwrap();
+        let gateway = Gateway::new(&broker.bootstrap(), &BTreeMap::new()).unwrap();
+        let outgoing = record(&"x".repeat(11 << 20));
+        let refused = gateway.write("audit", &outgoing, 0).await;
+        assert!(matches!(refused, Err(SendError::TooLong(_))), "{refused:?}");
     }
 
     #[tokio::test(flavor = "multi_thread")]

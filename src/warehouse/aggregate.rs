@@ -39,7 +39,7 @@ pub(super) async fn count(client: &Client, selection: &Selection) -> Result<u64,
     }
     let mut ask = Statement::new("SELECT count()");
     ask.from(selection);
-    ask.ask(client).fetch_one().await
+    ask.ask(client)?.fetch_one().await
 }
 
 /// How many records in each bucket that has some, the earliest first.
@@ -55,7 +55,7 @@ pub(super) async fn histogram(
     ask.add("positiveModulo(toUnixTimestamp64Micro(occurred_at) - toInt64(?), ", interval.origin());
     ask.add("toInt64(?))) AS bucket, count() AS records", interval.micros());
     ask.from(selection).then(" GROUP BY bucket ORDER BY bucket");
-    let rows = ask.ask(client).fetch_all::<BucketRow>().await?;
+    let rows = ask.ask(client)?.fetch_all::<BucketRow>().await?;
     Ok(rows.into_iter().map(|row| Bucket { from: row.bucket, count: row.records }).collect())
 }
 
@@ -78,7 +78,7 @@ pub(super) async fn facets(
     ask.then(") WHERE facet_value != '' GROUP BY facet_value) ORDER BY records DESC, facet_value");
     // One at least, for it tells how many others there are.
     ask.add(" LIMIT ?", i64::from(limit.max(1)));
-    let mut rows = ask.ask(client).fetch_all::<ValueRow>().await?;
+    let mut rows = ask.ask(client)?.fetch_all::<ValueRow>().await?;
     let Some(ValueRow { all_values, all_records, .. }) = rows.first() else {
         return Ok(Facets::default());
     };

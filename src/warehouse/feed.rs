@@ -176,7 +176,7 @@ async fn find(
     );
     ask.add(" LIMIT ? BY ", i64::from(query.limit));
     ask.then("kafka_cluster, kafka_topic, kafka_incarnation, kafka_partition");
-    ask.ask(client).fetch_all().await
+    ask.ask(client)?.fetch_all().await
 }
 
 /// The events at some places, in their order, without `raw`.
@@ -196,7 +196,7 @@ async fn rows_of(client: &Client, found: &[Found]) -> Result<Vec<StoredEvent>, E
          arrayJoin(?) AS p))",
         Value::Positions(found.iter().map(Found::position).collect()),
     );
-    let rows: Vec<EventRow> = ask.ask(client).fetch_all().await?;
+    let rows: Vec<EventRow> = ask.ask(client)?.fetch_all().await?;
     let mut events: HashMap<(LogId, i64, u32), StoredEvent> = HashMap::with_capacity(rows.len());
     for row in rows {
         let event = row.into_event(false);

@@ -32,6 +32,7 @@ mod select;
 mod statement;
 mod tally;
 mod trace;
+mod wide;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -55,6 +56,10 @@ pub use trace::{BatchTrace, EventTrace, QuarantineTrace};
 /// How long ClickHouse may work on one read, and how long we wait for it.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long a statement that reads may be: a page names its keys in it, and a filter its conditions.
+/// ClickHouse's own limit, 256 KiB, is less than the keys of tenants with long names.
+const MOST_STATEMENT_BYTES: &str = "4194304";
+
 /// A ClickHouse database. Cheap to clone; clones share connections.
 #[derive(Clone)]
 pub struct Warehouse {
@@ -71,13 +76,15 @@ pub struct Warehouse {
     reader: Arc<OnceCell<Client>>,
 }
 
-/// What ClickHouse may read for one statement; 0 for no limit.
+/// What a read may cost; 0 for no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ReadCost {
-    /// Rows.
+    /// Rows that ClickHouse may read for one statement.
     pub rows: u64,
-    /// Bytes, uncompressed.
+    /// Bytes that it may read, uncompressed.
     pub bytes: u64,
+    /// Bytes of events that one page may hold.
+    pub page_bytes: u64,
 }
 
 impl Warehouse {
@@ -142,9 +149,10 @@ impl Warehouse {
             let mut client = self.client.clone();
             if readonly != 1 {
                 let seconds = READ_TIMEOUT.as_secs().to_string();
-                let ReadCost { rows, bytes } = self.cost;
+                let ReadCost { rows, bytes, .. } = self.cost;
                 client = client
                     .with_setting("max_execution_time", seconds)
+                    .with_setting("max_query_size", MOST_STATEMENT_BYTES)
                     .with_setting("max_rows_to_read", rows.to_string())
                     .with_setting("max_bytes_to_read", bytes.to_string());
             }

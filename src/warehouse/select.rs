@@ -1,7 +1,7 @@
 //! Reading: a [`Query`] as SQL.
 //!
 //! In: a Query. Out: a [`Page`], in two steps: first the keys, from narrow columns in the order
-//! asked for; then the wide columns, only for the rows of the page.
+//! asked for; then the wide columns ([`super::wide`]), only for the rows of the page.
 //!
 //! # Invariants
 //! - [`crate::query::memory`] says what the answer is; a property test holds this file to it.
@@ -11,35 +11,24 @@
 //!
 //! Deliberately unknown here: HTTP parameters, cursors.
 
-use std::collections::{BTreeSet, HashMap};
-
-use clickhouse::{Client, Row, error::Error};
-use serde::Deserialize;
+use clickhouse::{Client, error::Error};
 use uuid::Uuid;
 
 use super::aggregate;
 use super::column;
 use super::feed;
-use super::row::EventRow;
-use super::statement::Statement;
+use super::statement::{Statement, TooMany};
+use super::wide::{Key, TooLong, Wide};
 use super::{READ_TIMEOUT, Warehouse, error_code};
-use crate::event::{Micros, StoredEvent};
+use crate::event::StoredEvent;
 use crate::query::{
     Answer, Bucket, Chunks, Direction, EventReader, ExportFormat, Extents, Facet, Facets, FeedPage,
     FeedQuery, Filter, Interval, Order, Page, Place, Query, ReadError, Selection, SortField, Start,
-    TenantScope, TimeField, Window,
+    TenantScope, TimeField,
 };
 
 /// Most key rows read in one round (56 bytes each or so).
 const MAX_KEY_ROWS: usize = 65_536;
-
-/// Keys in one statement: twice some 70 bytes each, well within ClickHouse's `max_query_size` of
-/// 256 KiB.
-const MOST_KEYS: usize = 1_000;
-
-const POSITION_OF_FIRST: &str = " AND (kafka_cluster, kafka_topic, kafka_incarnation, \
-    kafka_partition, kafka_offset, kafka_index) IN (SELECT min((kafka_cluster, kafka_topic, \
-    kafka_incarnation, kafka_partition, kafka_offset, kafka_index)) FROM events WHERE ";
 
 impl EventReader for Warehouse {
     fn page<'a>(&'a self, query: &'a Query) -> Answer<'a, Page> {
@@ -63,9 +52,9 @@ impl EventReader for Warehouse {
             };
             let can_go_on = more && matches!(query.order, Order::Time(..));
             let next = keys.last().map(Key::place).filter(|_| can_go_on);
-            let filter = &query.selection.filter;
-            let events = rows_of(client, &keys, filter, time.0, query.raw).await?;
-            Ok(Page { events, next })
+            let (filter, raw) = (&query.selection.filter, query.raw);
+            let wide = Wide { filter, by: time.0, raw, most_bytes: self.cost.page_bytes };
+            Ok(Page { events: wide.events(client, &keys).await?, next })
         }))
     }
 
@@ -81,10 +70,11 @@ impl EventReader for Warehouse {
             );
             find.add(" WHERE id = toUUID(?)", id).then(" AND ").tenants(tenants);
             find.then(" GROUP BY tenant, occurred_at, id ORDER BY occurred_at DESC LIMIT 1");
-            let key = find.ask(client).fetch_optional::<Key>().await?;
+            let key = find.ask(client)?.fetch_optional::<Key>().await?;
             let keys: Vec<Key> = key.into_iter().collect();
-            let everything = Filter::everything();
-            Ok(rows_of(client, &keys, &everything, TimeField::OccurredAt, true).await?.pop())
+            let (filter, by) = (&Filter::everything(), TimeField::OccurredAt);
+            let wide = Wide { filter, by, raw: true, most_bytes: 0 };
+            Ok(wide.events(client, &keys).await?.pop())
         }))
     }
 
@@ -146,23 +136,6 @@ pub(super) fn sees_nothing(tenants: &TenantScope) -> bool {
     matches!(tenants, TenantScope::Only(tenants) if tenants.is_empty())
 }
 
-/// The primary key of an event, its time in the order, and how many records have it.
-#[derive(Debug, Row, Deserialize)]
-struct Key {
-    tenant: String,
-    occurred_at: Micros,
-    at: Micros,
-    #[serde(with = "clickhouse::serde::uuid")]
-    id: Uuid,
-    repeats: u64,
-}
-
-impl Key {
-    fn place(&self) -> Place {
-        Place { at: self.at, id: self.id }
-    }
-}
-
 /// The keys of one page, and whether there are more. Repeats stand side by side, so folding them
 /// may leave too few: then it goes on behind them, in rounds that grow.
 async fn walked(
@@ -184,7 +157,7 @@ async fn walked(
         ask.then(" ORDER BY ").then(column::time(by)).then(column::direction(direction));
         ask.then(", id").then(column::direction(direction));
         ask.add(" LIMIT ?", round_rows as i64);
-        let round: Vec<Key> = ask.ask(client).fetch_all().await?;
+        let round: Vec<Key> = ask.ask(client)?.fetch_all().await?;
         let is_full = round.len() == round_rows;
         for key in round {
             match keys.last_mut() {
@@ -200,7 +173,7 @@ async fn walked(
         // The round's end may have cut this one's repeats: count them all, and step over them.
         let mut count = Statement::new("SELECT count()");
         count.from(&query.selection).at(last.place(), by);
-        last.repeats = count.ask(client).fetch_one().await?;
+        last.repeats = count.ask(client)?.fetch_one().await?;
         after = Some(last.place());
         round_rows = (round_rows * 4).min(MAX_KEY_ROWS);
     }
@@ -228,78 +201,10 @@ async fn skipped(
     ask.then(", id").then(column::direction(direction));
     ask.add(" LIMIT ?", limit as i64 + 1);
     ask.add(" OFFSET ?", i64::try_from(offset).unwrap_or(i64::MAX));
-    let mut keys: Vec<Key> = ask.ask(client).fetch_all().await?;
+    let mut keys: Vec<Key> = ask.ask(client)?.fetch_all().await?;
     let more = keys.len() > limit;
     keys.truncate(limit);
     Ok((keys, more))
-}
-
-/// The events of some keys, in their order.
-async fn rows_of(
-    client: &Client,
-    keys: &[Key],
-    filter: &Filter,
-    by: TimeField,
-    raw: bool,
-) -> Result<Vec<StoredEvent>, Error> {
-    let mut events = Vec::with_capacity(keys.len());
-    for keys in keys.chunks(MOST_KEYS) {
-        events.extend(some_rows_of(client, keys, filter, by, raw).await?);
-    }
-    Ok(events)
-}
-
-/// The events of so many keys as one statement can name. Of repeats, the one that stands first in
-/// Kafka.
-async fn some_rows_of(
-    client: &Client,
-    keys: &[Key],
-    filter: &Filter,
-    by: TimeField,
-    raw: bool,
-) -> Result<Vec<StoredEvent>, Error> {
-    let times = keys.iter().map(|key| key.occurred_at);
-    let (Some(from), Some(last)) = (times.clone().min(), times.max()) else {
-        return Ok(Vec::new());
-    };
-    let window = Window { from, to: last + 1 };
-    let mut ask = Statement::new(EventRow::SELECT);
-    ask.then(if raw { ", raw AS original" } else { ", '' AS original" })
-        .then(" FROM events WHERE ");
-    of_keys(&mut ask, keys, window, filter);
-    if keys.iter().any(|key| key.repeats > 1) {
-        // Or a million repeats would be a million wide rows to sort.
-        ask.then(POSITION_OF_FIRST);
-        of_keys(&mut ask, keys, window, filter);
-        ask.then(" GROUP BY ").then(column::time(by)).then(", id)");
-    }
-    ask.then(
-        " ORDER BY kafka_cluster, kafka_topic, kafka_incarnation, kafka_partition, kafka_offset, \
-         kafka_index LIMIT 1 BY ",
-    );
-    ask.then(column::time(by)).then(", id");
-    let rows: Vec<EventRow> = ask.ask(client).fetch_all().await?;
-    let mut found: HashMap<Place, StoredEvent> = HashMap::with_capacity(rows.len());
-    for row in rows {
-        let event = row.into_event(raw);
-        found.insert(Place::of(&event, by), event);
-    }
-    let with_repeats = |key: &Key| {
-        let event = found.remove(&key.place())?;
-        Some(StoredEvent { repeats: key.repeats, ..event })
-    };
-    Ok(keys.iter().filter_map(with_repeats).collect())
-}
-
-/// Rows by primary key.
-fn of_keys(ask: &mut Statement, keys: &[Key], window: Window, filter: &Filter) {
-    ask.window(window);
-    let key = |key: &Key| (key.tenant.clone(), key.occurred_at, key.id.to_string());
-    ask.keys(keys.iter().map(key).collect());
-    // What the filter asks of other events, it asks of these tenants'.
-    let tenants: BTreeSet<&str> = keys.iter().map(|key| key.tenant.as_str()).collect();
-    let tenants = TenantScope::Only(tenants.into_iter().map(str::to_owned).collect());
-    ask.then(" AND ").filter(filter, &tenants);
 }
 
 impl Warehouse {
@@ -312,6 +217,11 @@ impl Warehouse {
     }
 
     pub(super) fn read_error(&self, error: Error) -> ReadError {
+        if let Error::Other(cause) = &error
+            && (cause.is::<TooLong>() || cause.is::<TooMany>())
+        {
+            return ReadError::TooCostly(cause.to_string());
+        }
         match error_code(&error) {
             Some(60 | 81) => return ReadError::Unavailable(no_table()),
             Some(158) => {
@@ -321,6 +231,11 @@ impl Warehouse {
             Some(307) => {
                 let limit = format!("it would read more than {} bytes", self.cost.bytes);
                 return ReadError::TooCostly(limit);
+            }
+            // Too deep, too big, or cut off at `max_query_size`.
+            Some(167 | 168) => return ReadError::TooCostly(TooMany.to_string()),
+            Some(62) if error.to_string().contains("Max query size exceeded") => {
+                return ReadError::TooCostly(TooMany.to_string());
             }
             _ => {}
         }

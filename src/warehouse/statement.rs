@@ -12,6 +12,7 @@
 use std::collections::BTreeSet;
 
 use clickhouse::Client;
+use clickhouse::error::Error;
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -24,6 +25,10 @@ use crate::query::{
 
 /// What `DateTime64(6)` can hold, `[1900, 2300)`; a time beyond it would wrap or be refused.
 const ALL_TIME: Window = Window { from: -2_208_988_800_000_000, to: 10_413_792_000_000_000 };
+
+/// Values of one statement. Each is one of a few elements of what ClickHouse parses, and of those it
+/// takes 50,000; the client looks at all that are bound for each that it binds.
+const MOST_VALUES: usize = 10_000;
 
 /// SQL, and the values for its `?`.
 pub(super) struct Statement {
@@ -65,8 +70,12 @@ impl Statement {
         self
     }
 
-    pub(super) fn ask(&self, client: &Client) -> clickhouse::query::Query {
-        self.values.iter().fold(client.query(&self.sql), |query, value| query.bind(value))
+    pub(super) fn ask(&self, client: &Client) -> Result<clickhouse::query::Query, Error> {
+        if self.values.len() > MOST_VALUES {
+            return Err(Error::Other(Box::new(TooMany)));
+        }
+        let query = client.query(&self.sql);
+        Ok(self.values.iter().fold(query, |query, value| query.bind(value)))
     }
 
     /// ` FROM events WHERE` what is asked about.
@@ -186,14 +195,19 @@ impl Statement {
                 self.then(column::time(*field)).then(column::comparison(*comparison)).time(*at)
             }
             Filter::Anywhere(text) => self.anywhere(text),
-            Filter::Settled => {
-                self.then(
+            // Of all that has ended only what was pending: the rest would be a set of the whole log.
+            Filter::Settled => self
+                .then(
                     "(outcome != 'pending' OR source_id = '' OR (tenant, schema, source_id) NOT IN \
                      (SELECT tenant, schema, source_id FROM events \
                      WHERE outcome IN ('success', 'failure') AND ",
-                );
-                self.tenants(scope).then("))")
-            }
+                )
+                .tenants(scope)
+                .then(
+                    " AND source_id IN (SELECT source_id FROM events WHERE outcome = 'pending' AND ",
+                )
+                .tenants(scope)
+                .then(")))"),
         }
     }
 
@@ -289,6 +303,11 @@ fn looks_for_words(filter: &Filter) -> bool {
         _ => false,
     }
 }
+
+/// A filter of more conditions than one statement can hold.
+#[derive(Debug, thiserror::Error)]
+#[error("it has more conditions than one statement can hold")]
+pub(super) struct TooMany;
 
 fn storable(at: Micros) -> Micros {
     at.clamp(ALL_TIME.from, ALL_TIME.to)

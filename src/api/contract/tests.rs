@@ -41,6 +41,30 @@ fn a_prefix_moves_a_contract_and_its_words() {
 }
 
 #[test]
+fn several_contracts_may_share_a_prefix_each_with_its_own_words() {
+    let mut config = ApiConfig::default();
+    let compat = &mut config.compat;
+    for contract in [
+        &mut compat.pace,
+        &mut compat.frontier,
+        &mut compat.softwareone,
+        &mut compat.cockpit,
+        &mut compat.bloodhound,
+    ] {
+        contract.prefix = "/vendor".into();
+    }
+    let api = router(state(Vec::new()), &config);
+    for contract in &CONTRACTS {
+        let moved = ask(&api, "GET", &format!("/vendor{}/nothing", contract.roots[0]));
+        assert_eq!(moved.status, StatusCode::NOT_FOUND, "{}", contract.name);
+        let kind = &moved.headers["content-type"];
+        assert_ne!(kind, "application/problem+json", "{}", contract.name);
+    }
+    let answer = ask(&api, "GET", "/vendor/api/v2/audit");
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+}
+
+#[test]
 fn a_defect_and_a_question_out_of_time_are_said_in_the_contract_s_words_too() {
     for contract in &CONTRACTS {
         let root = contract.roots[0];

@@ -10,7 +10,7 @@
 //!
 //! Deliberately unknown here: what a contract calls its offset and limit.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::access::Caller;
@@ -104,16 +104,21 @@ impl Walks {
             query.selection.window = end.window;
         }
         let page = reader.page(query).await?;
-        if let Some(last) = page.events.last() {
-            let next_offset = offset + page.events.len() as u64;
-            let forgotten_at = walk.now.saturating_add(KEPT);
-            // The last page's end too: a client that walks until a page is empty asks behind it.
-            let after = match query.order {
-                Order::Time(by, _) => Some(Place::of(last, by)),
-                Order::Fields(_) => None,
-            };
-            let end = End { forgotten_at, after, window: query.selection.window };
-            self.remember(Key { next_offset, ..here }, end);
+        let after = match (page.events.last(), &query.order) {
+            (Some(last), Order::Time(by, _)) => Some(Place::of(last, *by)),
+            (Some(_), Order::Fields(_)) => None,
+            (None, _) => match known {
+                Some(end) => end.after,
+                None => return Ok(page),
+            },
+        };
+        let forgotten_at = walk.now.saturating_add(KEPT);
+        let end = End { forgotten_at, after, window: query.selection.window };
+        let (told, asked) = (page.events.len() as u64, u64::from(query.limit));
+        // The last page's end too: a client that walks until a page is empty asks behind it, and one
+        // that counts pages asks a whole page behind where the last began.
+        for passed in BTreeSet::from([told, asked]).into_iter().filter(|passed| *passed > 0) {
+            self.remember(Key { next_offset: offset + passed, ..here.clone() }, end);
         }
         Ok(page)
     }
@@ -189,6 +194,19 @@ mod tests {
         }
         let expected: Vec<u128> = (1..=25).rev().collect();
         assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn a_walk_by_whole_pages_ends_with_its_last_event_while_events_come() {
+        let mut events: Vec<_> = (1..=25).map(|n| event(n, 100 + n as i64)).collect();
+        let (walks, caller) = (Walks::default(), Caller::anyone());
+        let mut told = Vec::new();
+        for offset in [0, 10, 20, 30, 40] {
+            let reader = MemoryReader { events: events.clone() };
+            told.push(page(&walks, &reader, &caller, 0, offset).unwrap().len());
+            events.extend((0..20).map(|n| event(1_000 + u128::from(offset) + n, 500)));
+        }
+        assert_eq!(told, [10, 10, 5, 0, 0]);
     }
 
     #[test]

@@ -180,7 +180,14 @@ fn a_page_of_an_allowed_origin_may_ask_and_another_may_not() {
     let allowed = preflight("https://console.example");
     assert_eq!(allowed["access-control-allow-origin"], "https://console.example");
     let headers = allowed["access-control-allow-headers"].to_str().unwrap();
-    assert!(headers.contains("authorization"), "{headers}");
+    for name in ["authorization", "idempotency-key", "last-event-id", "x-tenant"] {
+        assert!(headers.contains(name), "{name}: {headers}");
+    }
+    let request = Request::builder().uri("/v1/events/export");
+    let request = request.header("origin", "https://console.example").body(Body::empty());
+    let exposed = send(&api, request.unwrap()).headers;
+    let exposed = exposed["access-control-expose-headers"].to_str().unwrap().to_owned();
+    assert!(exposed.contains("x-trailhouse-window") && exposed.contains("link"), "{exposed}");
     let evil = preflight("https://console.example.evil.example");
     assert!(!evil.contains_key("access-control-allow-origin"));
     let shut = router(state(Vec::new()), &ApiConfig::default());

@@ -35,7 +35,8 @@ pub struct Log {
 
 /// The shipped mappings.
 pub fn normalisers() -> Normalisers {
-    Arc::new(Config::load(None).unwrap().normalisers())
+    let of_topic = Config::load(None).unwrap().normalisers();
+    Arc::new(move |topic| Some(of_topic(topic)))
 }
 
 impl Log {
@@ -68,7 +69,8 @@ impl Log {
             payload: &record.payload,
         };
         let mut events = self.events.lock().unwrap();
-        (self.normalisers)(topic).normalise(&raw, &Bump::new(), |index, fate| match fate {
+        let normaliser = (self.normalisers)(topic).unwrap();
+        normaliser.normalise(&raw, &Bump::new(), |index, fate| match fate {
             Fate::Event(event) => {
                 let (cluster, incarnation) = ("memory", "");
                 let position =

@@ -83,6 +83,7 @@ fn every_error_is_a_problem_with_a_request_id() {
         ("GET", format!("/v1/events/{unknown}"), 404, "no event"),
         ("GET", "/v1/events/7".into(), 400, "no event's id"),
         ("GET", "/v1/events/%FF".into(), 400, "refused"),
+        ("GET", "/v1/events?action=%FF".into(), 400, "refused"),
         ("GET", format!("/v1/events/{unknown}?x=1"), 400, "the nearest is tenant"),
         ("PUT", "/v1/events".into(), 405, "GET"),
     ] {

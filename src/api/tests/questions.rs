@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::fixture::{api, by, event, get, ids_of, state};
 use super::{HOUR, NOW};
-use crate::api::{ApiConfig, ApiState, fields, router};
+use crate::api::{ApiConfig, ApiState, ReadAudit, fields, router};
 use crate::event::{
     Micros, Outcome, StoredActor, StoredChanges, StoredEvent, StoredTarget, TimeSource, Verb,
 };
@@ -87,6 +87,27 @@ fn q_selects_beside_the_parameters_and_bounds_the_window() {
         let window = &answer.body["window"];
         assert!(window["from"].as_str().unwrap().starts_with(from), "{query}: {window}");
         assert!(window["to"].as_str().unwrap().starts_with(to), "{query}: {window}");
+    }
+}
+
+#[test]
+fn a_tenant_is_asked_for_by_any_of_its_names() {
+    let aliases = [("acme.example".to_owned(), "acme".to_owned())];
+    let events = vec![event(1, NOW - HOUR)];
+    let state = ApiState { tenants: aliases.into_iter().collect(), ..state(events) };
+    let api = router(state, &ApiConfig::default());
+    let id = Uuid::from_u128(1);
+    for (path, found) in [
+        ("/v1/events?", "/events/0/id"),
+        ("/v1/events/count?", "/count"),
+        ("/v1/events/facets?field=action&", "/values/0/count"),
+        ("/v1/events/feed?", "/events/0/id"),
+        (&format!("/v1/events/{id}?"), "/id"),
+        (&format!("/v1/events/{id}/related?"), "/window"),
+    ] {
+        let [own, alias, other] = ["acme", "acme.example", "example"]
+            .map(|name| get(&api, &format!("{path}tenant={name}")).body.pointer(found).cloned());
+        assert!(own.is_some() && own == alias && own != other, "{path}: {own:?} {alias:?}");
     }
 }
 
@@ -280,6 +301,26 @@ fn related_is_what_shares_an_operation_and_what_the_actor_did_around_it() {
     assert_eq!(absent.status, StatusCode::NOT_FOUND);
     let long = get(&api, &format!("/v1/events/{}/related?around=32d", Uuid::from_u128(5)));
     assert_eq!(long.body["parameter"], "around");
+}
+
+#[test]
+fn every_answer_with_events_in_it_says_how_many_to_who_writes_down_who_reads() {
+    let lost = prometheus::IntCounter::new("lost", "lost").unwrap();
+    let (audit, mut readings) = ReadAudit::new(lost);
+    let events = (1..=3).map(|n| by("ann", n, NOW - HOUR)).collect();
+    let api = router(ApiState { audit, ..state(events) }, &ApiConfig::default());
+    let one = Uuid::from_u128(2);
+    for (path, rows) in [
+        ("/v1/events?limit=2", Some(2)),
+        (&format!("/v1/events/{one}"), Some(1)),
+        (&format!("/v1/events/{one}/related"), Some(2)),
+        ("/v1/events/feed", Some(3)),
+        ("/v1/quarantine", Some(3)),
+        ("/v1/events/count", None),
+    ] {
+        assert_eq!(get(&api, path).status, StatusCode::OK, "{path}");
+        assert_eq!(readings.try_recv().unwrap().rows, rows, "{path}");
+    }
 }
 
 #[test]

@@ -1,14 +1,16 @@
 //! Writing natively, over a log in memory.
 
+use std::sync::Arc;
+
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
 
-use super::fixture::{Answered, get, send, with_log};
+use super::fixture::{Answered, ask_as, get, send, with_log, writer};
 use super::log::Log;
 use crate::access::Caller;
-use crate::api::{ApiConfig, router};
+use crate::api::{ApiConfig, ApiState, router};
 
 const ONE: &str = r#"{"service":"pay","actionName":"list_cards"}"#;
 
@@ -89,6 +91,12 @@ fn what_is_wrong_with_a_write_is_a_problem() {
         assert_eq!(answer.status.as_u16(), status, "{query} {body}: {}", answer.body);
         let said = answer.body["detail"].as_str().unwrap();
         assert!(said.contains(detail), "{query} {body}: {said}");
+    }
+    let unread = ApiState { normalisers: Arc::new(|_| None), ..with_log(Log::of(Vec::new())) };
+    let unread = router(unread, &ApiConfig::default());
+    for path in ["/user/2024-2/auditlogs/record", "/public/v1/audit/records"] {
+        let answer = ask_as(&unread, &writer("acme"), "POST", path, "{}");
+        assert_eq!(answer.status.as_u16(), 503, "{path}: {}", answer.body);
     }
     let down = router(with_log(Log::down()), &ApiConfig::default());
     let answer = write(&down, &caller, "schema=pace&tenant=acme", "", ONE);

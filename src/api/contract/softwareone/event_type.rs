@@ -34,6 +34,11 @@ pub(super) async fn list(
     let selection = everything(&caller, (desk.api.now)(), Filter::everything());
     let found = desk.api.reader.facets(&selection, &Facet::Text(Field::Action), MOST).await?;
     let total = found.values.len() as u64 + found.other_values;
+    let behind = asked.offset.saturating_add(asked.limit.into());
+    if found.other_values > 0 && behind > MOST.into() {
+        let detail = format!("offset and limit reach beyond the {MOST} commonest event types");
+        return Err(Refusal::parameter("offset", detail));
+    }
     let offset = usize::try_from(asked.offset).unwrap_or(usize::MAX);
     let page = found.values.iter().skip(offset).take(asked.limit as usize);
     let data: Vec<Value> = page.map(|found| event_type(&found.value)).collect();

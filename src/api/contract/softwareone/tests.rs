@@ -168,6 +168,22 @@ fn event_types_are_the_events_that_are_stored() {
 }
 
 #[test]
+fn event_types_beyond_those_that_are_looked_at_are_refused_not_cut() {
+    let typed = |n: u128| StoredEvent { action: format!("a.b.{n}"), ..event(n, 1) };
+    let api = api((0..10_001).map(typed).collect());
+    let list = |query: &str| {
+        let path = format!("/public/v1/audit/event-types?{query}");
+        ask_as(&api, &writer("acme"), "GET", &path, "")
+    };
+    let last = list("offset=9990&limit=10").body;
+    assert_eq!(last["data"].as_array().unwrap().len(), 10);
+    assert_eq!(last["$meta"]["pagination"]["total"], 10_001);
+    let beyond = list("offset=9990&limit=11");
+    assert_eq!(beyond.status.as_u16(), 400, "{}", beyond.body);
+    assert!(beyond.body["errors"]["offset"].is_array(), "{}", beyond.body);
+}
+
+#[test]
 fn what_is_refused_is_a_problem_with_a_trace_and_the_field() {
     let api = api(vec![event(1, 0)]);
     let reader = Caller { role: Role::Reader, ..writer("acme") };
