@@ -111,11 +111,14 @@ impl Reading {
 
     /// Why it ended: what its last message said.
     pub async fn ended(&mut self) -> Option<Value> {
-        let mut last = None;
-        while self.next().await.is_some() {
-            last = self.end.take();
-        }
-        last
+        let read_out = async {
+            let mut last = None;
+            while self.next().await.is_some() {
+                last = self.end.take();
+            }
+            last
+        };
+        tokio::time::timeout(PATIENCE, read_out).await.unwrap()
     }
 }
 
