@@ -121,6 +121,16 @@ impl Filter {
         Filter::All(Vec::new())
     }
 
+    /// Whether it looks for words anywhere in the original bytes.
+    pub fn looks_for_words(&self) -> bool {
+        match self {
+            Filter::Anywhere(_) => true,
+            Filter::All(parts) | Filter::Any(parts) => parts.iter().any(Filter::looks_for_words),
+            Filter::Not(part) => part.looks_for_words(),
+            _ => false,
+        }
+    }
+
     /// The span of `occurred_at` outside which it holds of nothing, as far as its outermost
     /// conditions say: where a question bounds its own time.
     pub fn bounds(&self) -> (Option<Micros>, Option<Micros>) {

@@ -89,7 +89,7 @@ impl Statement {
     pub(super) fn first_from(&mut self, selection: &Selection, by: TimeField) -> &mut Statement {
         let in_order = by == TimeField::OccurredAt
             && matches!(&selection.tenants, TenantScope::Only(tenants) if tenants.len() == 1);
-        match in_order && looks_for_words(&selection.filter) {
+        match in_order && selection.filter.looks_for_words() {
             true => self.then(" FROM events PREWHERE ").asked(selection),
             false => self.from(selection),
         }
@@ -168,7 +168,7 @@ impl Statement {
             Filter::All(parts) => {
                 let mut parts: Vec<&Filter> = parts.iter().collect();
                 // What reads the bytes comes last.
-                parts.sort_by_key(|part| looks_for_words(part));
+                parts.sort_by_key(|part| part.looks_for_words());
                 self.joined(&parts, scope, "1", " AND ")
             }
             Filter::Any(parts) => {
@@ -291,16 +291,6 @@ impl Statement {
             self.add(" AND hasToken(lower(raw), ?)", word);
         }
         self.then(")")
-    }
-}
-
-/// Whether a filter reads the original bytes.
-fn looks_for_words(filter: &Filter) -> bool {
-    match filter {
-        Filter::Anywhere(_) => true,
-        Filter::All(parts) | Filter::Any(parts) => parts.iter().any(looks_for_words),
-        Filter::Not(part) => looks_for_words(part),
-        _ => false,
     }
 }
 
