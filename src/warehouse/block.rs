@@ -65,7 +65,7 @@ const WORD: [&str; 8] =
 const CODE: [&str; 4] = ["time_source", "verb", "outcome", "origin"];
 
 type Words = StringDictionaryBuilder<Int32Type>;
-type Texts = MapBuilder<StringBuilder, StringBuilder>;
+type Texts = MapBuilder<Words, StringBuilder>;
 
 /// The rows of `events` of one batch.
 pub struct EventBlock {
@@ -233,7 +233,7 @@ fn timestamps() -> TimestampMicrosecondBuilder {
 }
 
 fn texts() -> Texts {
-    MapBuilder::new(None, StringBuilder::new(), StringBuilder::new())
+    MapBuilder::new(None, Words::new(), StringBuilder::new())
 }
 
 fn push_texts<'t>(
@@ -241,7 +241,7 @@ fn push_texts<'t>(
     pairs: impl Iterator<Item = (&'t str, &'t str)>,
 ) -> Result<(), BlockError> {
     for (name, value) in pairs {
-        column.keys().append_value(name);
+        column.keys().append(name)?;
         column.values().append_value(value);
     }
     Ok(column.append(true)?)
