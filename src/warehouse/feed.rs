@@ -6,7 +6,9 @@
 //! # Invariants
 //! - [`crate::query::memory`] says what a feed is; a property test holds this file to it.
 //! - A round looks at [`ROUND_OFFSETS`] offsets at most, found by the projection `by_position`, and
-//!   at `limit` rows of a log; what it does not find moves the positions on all the same.
+//!   at `limit` rows of a log; what it does not find moves the positions on all the same. It looks at
+//!   as many offsets as a page has rows first: mostly those are the page, and looking for it among all
+//!   would sort them all.
 //! - What fits is shared among the logs that have something, so that none waits for another.
 //! - A log is complete as far as its highest batch: rows of `batches` are written after the rows
 //!   they speak of, in the order of the log.
@@ -93,15 +95,23 @@ pub(super) async fn page(client: &Client, query: &FeedQuery) -> Result<FeedPage,
         }
         return Ok(FeedPage { events: Vec::new(), next });
     }
-    let mut stretches = due(query);
     let mut next = query.after.clone();
-    if stretches.is_empty() || query.limit == 0 {
-        return Ok(FeedPage { events: Vec::new(), next });
-    }
-    for found in find(client, query, &stretches).await? {
-        let log = found.log();
-        if let Some(stretch) = stretches.iter_mut().find(|stretch| stretch.log == log) {
-            stretch.found.push(found);
+    let mut stretches = Vec::new();
+    for round in [Round::Near, Round::Far] {
+        stretches = due(query, round);
+        if stretches.is_empty() || query.limit == 0 {
+            return Ok(FeedPage { events: Vec::new(), next });
+        }
+        let all = find(client, query, &stretches).await?;
+        let is_enough = all.len() >= query.limit as usize || !is_cut(query, &stretches);
+        for found in all {
+            let log = found.log();
+            if let Some(stretch) = stretches.iter_mut().find(|stretch| stretch.log == log) {
+                stretch.found.push(found);
+            }
+        }
+        if is_enough {
+            break;
         }
     }
     let mut taken: BTreeMap<LogId, Vec<Found>> = BTreeMap::new();
@@ -132,8 +142,22 @@ pub(super) async fn page(client: &Client, query: &FeedQuery) -> Result<FeedPage,
     Ok(FeedPage { events: rows_of(client, &rows).await?, next })
 }
 
+/// How far is looked.
+#[derive(Clone, Copy)]
+enum Round {
+    /// As many offsets of each log as a page has rows.
+    Near,
+    /// Each log's share of all a round may look at.
+    Far,
+}
+
+/// Whether there is more than the stretches reach.
+fn is_cut(query: &FeedQuery, stretches: &[Stretch]) -> bool {
+    stretches.iter().any(|stretch| stretch.last < query.until[&stretch.log].last)
+}
+
 /// What a round reads: the logs that are behind, each as far as its share of offsets goes.
-fn due(query: &FeedQuery) -> Vec<Stretch> {
+fn due(query: &FeedQuery, round: Round) -> Vec<Stretch> {
     let stretch = |(log, range): (&LogId, &OffsetRange)| {
         let from = query.after.next_of(log, range.first);
         let stretch = Stretch { log: log.clone(), from, last: range.last, found: Vec::new() };
@@ -142,7 +166,10 @@ fn due(query: &FeedQuery) -> Vec<Stretch> {
     let mut stretches: Vec<Stretch> = query.until.iter().filter_map(stretch).collect();
     stretches.sort_by_key(|stretch| std::cmp::Reverse(stretch.last - stretch.from.offset));
     stretches.truncate(MOST_LOGS);
-    let share = (ROUND_OFFSETS / (stretches.len() as i64).max(1)).max(LEAST_OFFSETS);
+    let share = match round {
+        Round::Near => i64::from(query.limit),
+        Round::Far => (ROUND_OFFSETS / (stretches.len() as i64).max(1)).max(LEAST_OFFSETS),
+    };
     for stretch in &mut stretches {
         stretch.last = stretch.last.min(stretch.from.offset + share - 1);
     }

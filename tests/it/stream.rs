@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use trailhouse::demo::generate::generate;
-use trailhouse::gateway::Outgoing;
+use trailhouse::gateway::{Outgoing, Sender};
 use trailhouse::query::{EventReader, Query, Selection, Start, TenantScope, Window};
 use trailhouse::warehouse::Warehouse;
 
@@ -131,7 +131,9 @@ async fn tails(chunks: u64, chunk: u64, every: Duration, reconnects: usize) {
     let topic = unique("tailed");
     let loaded = loaded(&[(&topic, "cockpit")]).await;
     let records = |from: u64| -> Vec<Outgoing> {
-        let made = (from..from + chunk).map(|n| generate("cockpit", n, AT).unwrap());
+        // Each at its own moment, as events are that come one after the other.
+        let at = |n: u64| AT + n as i64 * 200;
+        let made = (from..from + chunk).map(|n| generate("cockpit", n, at(n)).unwrap());
         made.map(trailhouse::app::produce::outgoing).collect()
     };
     // What was there before a tail began is none of its business.
@@ -146,10 +148,15 @@ async fn tails(chunks: u64, chunk: u64, every: Duration, reconnects: usize) {
     });
     tokio::task::spawn_blocking(move || begun.recv().unwrap()).await.unwrap();
     let mut ticks = tokio::time::interval(every);
+    // One for all: to connect anew for each chunk would take longer than there is.
+    let mut sender = Sender::new(&loaded.config.kafka.brokers).unwrap();
     for number in 1..=chunks {
         ticks.tick().await;
-        produce(&topic, records(number * chunk)).await;
+        for record in records(number * chunk) {
+            sender.send(&topic, &record).await.unwrap();
+        }
     }
+    assert_eq!(sender.close().await.unwrap(), chunks * chunk);
     assert_eq!(in_kafka(&loaded).await, (chunks + 1) * chunk);
     let mut told = client.await.unwrap();
     let all = told.len();
