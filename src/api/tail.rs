@@ -23,7 +23,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::IntoResponse;
 use axum::{Extension, Json};
@@ -79,9 +79,10 @@ impl Tails {
 
     /// Whom a request for a tail is from, where it brings a ticket instead of a credential.
     pub(super) fn admitted(&self, uri: &Uri) -> Option<Result<Admitted, Unknown>> {
-        let parameters = selection::parameters(uri, &OWN).ok()?;
-        let ticket = parameters.get("ticket")?;
-        let admitted = self.tickets.admitted(ticket, std::time::Instant::now());
+        // What is wrong with the others is for the one whom the ticket stands for.
+        let Query(given) = Query::<Vec<(String, String)>>::try_from_uri(uri).ok()?;
+        let (_, ticket) = given.into_iter().find(|(name, _)| name == "ticket")?;
+        let admitted = self.tickets.admitted(&ticket, std::time::Instant::now());
         Some(admitted.ok_or_else(|| Unknown::Refused("the ticket does not hold".to_owned())))
     }
 }

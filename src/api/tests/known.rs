@@ -113,6 +113,22 @@ async fn a_tail_and_a_ticket_s_tail_end_when_their_key_is_revoked_and_say_so_las
 }
 
 #[tokio::test]
+async fn who_has_a_ticket_is_told_what_is_wrong_with_the_other_parameters() {
+    let ann = key(1);
+    let (_, api) = growing(by_key(Arc::new(Store::of([of_both(&ann)]))).await);
+    let request = Request::post("/v1/events/tail/ticket");
+    let request = request.header("authorization", format!("Bearer {}", ann.reveal()));
+    let answer = api.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let ticket = read(answer).await.body["ticket"].as_str().unwrap().to_owned();
+    for (ticket, status) in [(&*ticket, 400), ("guessed", 401)] {
+        let path = format!("/v1/events/tail?ticket={ticket}&actorid=ann");
+        let request = Request::get(&path).body(Body::empty()).unwrap();
+        let answer = read(api.clone().oneshot(request).await.unwrap()).await;
+        assert_eq!(answer.status.as_u16(), status, "{path}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
 async fn a_tail_ends_when_its_token_expires() {
     let dir = tempfile::tempdir().unwrap();
     let set = dir.path().join("jwks.json");
