@@ -1,6 +1,7 @@
 //! The API as its callers see it, over the naive reader, with the clock stopped.
 
 mod access;
+mod bounds;
 mod contracts;
 mod document;
 pub mod fixture;
