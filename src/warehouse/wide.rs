@@ -74,7 +74,7 @@ impl Wide<'_> {
                 let event = row.into_event(self.raw);
                 found.insert(Place::of(&event, self.by), event);
                 if self.most_bytes > 0 && read_bytes + rows.decoded_bytes() > self.most_bytes {
-                    return Err(Error::Other(Box::new(TooLong { most_bytes: self.most_bytes })));
+                    return Err(TooLong::of(self.most_bytes));
                 }
             }
             read_bytes += rows.decoded_bytes();
@@ -136,4 +136,16 @@ fn span(moments: impl Iterator<Item = Micros> + Clone) -> Window {
 #[error("its answer would hold more than {most_bytes} bytes of events")]
 pub(super) struct TooLong {
     most_bytes: u64,
+}
+
+impl TooLong {
+    /// The error of a page that would be more than so many bytes.
+    pub(super) fn of(most_bytes: u64) -> Error {
+        Error::Other(Box::new(TooLong { most_bytes }))
+    }
+
+    /// Whether an error is that of a page that is too long.
+    pub(super) fn is(error: &Error) -> bool {
+        matches!(error, Error::Other(cause) if cause.is::<TooLong>())
+    }
 }
