@@ -47,7 +47,7 @@ impl Key {
 
 /// What is wanted of the rows of some keys.
 pub(super) struct Wide<'q> {
-    /// What held of them when their keys were found.
+    /// What held of them when their keys were found; what all rows of a key share is not asked again.
     pub(super) filter: &'q Filter,
     /// By which time they stand in order.
     pub(super) by: TimeField,
@@ -115,13 +115,23 @@ impl Wide<'_> {
         // What the filter asks of other events, it asks of these tenants'.
         let tenants: BTreeSet<&str> = keys.iter().map(|key| key.tenant.as_str()).collect();
         let tenants = TenantScope::Only(tenants.into_iter().map(str::to_owned).collect());
-        ask.then(" AND ").filter(self.filter, &tenants);
+        ask.then(" AND ").filter(&unsettled(self.filter), &tenants);
         if self.by == TimeField::ReceivedAt {
             let Window { from, to } = span(keys.iter().map(|key| key.at));
             for (comparison, at) in [(Comparison::AtLeast, from), (Comparison::Less, to)] {
                 ask.then(" AND ").filter(&Filter::Time(self.by, comparison, at), &tenants);
             }
         }
+    }
+}
+
+/// A filter without the question whether a version is settled, where that stands for itself: it goes
+/// through all that ended, and rows of one key have one answer, since they share outcome and source id.
+fn unsettled(filter: &Filter) -> Filter {
+    match filter {
+        Filter::Settled => Filter::everything(),
+        Filter::All(parts) => Filter::All(parts.iter().map(unsettled).collect()),
+        other => other.clone(),
     }
 }
 
@@ -147,5 +157,22 @@ impl TooLong {
     /// Whether an error is that of a page that is too long.
     pub(super) fn is(error: &Error) -> bool {
         matches!(error, Error::Other(cause) if cause.is::<TooLong>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whether_a_version_is_settled_is_not_asked_again_where_all_rows_answer_alike() {
+        let (settled, ip) = (Filter::Settled, Filter::HasClientIp);
+        let all =
+            |parts: &[&Filter]| Filter::All(parts.iter().map(|part| (*part).clone()).collect());
+        let any = Filter::Any(vec![settled.clone(), ip.clone()]);
+        let not = Filter::Not(Box::new(settled.clone()));
+        assert_eq!(unsettled(&settled), Filter::everything());
+        let asked = all(&[&all(&[&settled, &ip]), &any, &not]);
+        assert_eq!(unsettled(&asked), all(&[&all(&[&Filter::everything(), &ip]), &any, &not]));
     }
 }
