@@ -57,11 +57,11 @@ const MESSAGES: usize = 32;
 /// Longest silence.
 const BEAT: Duration = Duration::from_secs(5);
 /// How often it is looked whether the credential still holds.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// When to try again where all seats are taken, in seconds.
 const SEAT_AFTER_S: u64 = 5;
 /// How long is waited where the store does not answer.
-const RETRY_IN: Duration = Duration::from_secs(1);
+pub(super) const RETRY_IN: Duration = Duration::from_secs(1);
 
 /// What all tails share.
 #[derive(Clone, Default)]

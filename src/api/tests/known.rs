@@ -1,17 +1,19 @@
 //! What hangs on who asks, and on how long that stays so.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream, Bytes};
 use axum::http::{Request, StatusCode};
+use futures_core::Stream as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::NOW;
 use super::fixture::{Answered, read, send, state};
-use super::store::{Broken, Growing, unasked};
+use super::store::{Broken, Endless, Growing, unasked};
 use super::tail::{PATIENCE, open_as};
 use crate::access::{ApiKey, KeyRecord, Role, Tenants};
 use crate::api::auth::tests::fixture::{SECRET, Store, but, hs256, key, record, text};
@@ -126,6 +128,41 @@ async fn who_has_a_ticket_is_told_what_is_wrong_with_the_other_parameters() {
         let answer = read(api.clone().oneshot(request).await.unwrap()).await;
         assert_eq!(answer.status.as_u16(), status, "{path}: {}", answer.body);
     }
+}
+
+#[tokio::test]
+async fn an_export_breaks_off_when_its_key_is_revoked_and_another_s_goes_on() {
+    let [ann, bob] = [1, 2].map(key);
+    let keys = Arc::new(Store::of([record(&ann), record(&bob)]));
+    let authenticator = by_key(keys.clone()).await;
+    let reader = Arc::new(Endless::default());
+    let state = ApiState { reader, authenticator, ..state(Vec::new()) };
+    let api = router(state, &ApiConfig::default());
+    let export = async |key: &ApiKey| {
+        let request = Request::get("/v1/events/export");
+        let request = request.header("authorization", format!("Bearer {}", key.reveal()));
+        let answer = api.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        answer.into_body().into_data_stream()
+    };
+    let (mut own, mut other) = (export(&ann).await, export(&bob).await);
+    assert!(next(&mut own).await.unwrap().is_ok());
+    revoke(&keys, &ann);
+    let broken = async {
+        loop {
+            match next(&mut own).await {
+                Some(Ok(_)) => tokio::task::yield_now().await,
+                end => return end,
+            }
+        }
+    };
+    let end = tokio::time::timeout(PATIENCE, broken).await.unwrap();
+    assert!(matches!(end, Some(Err(_))), "what came is not the whole: {end:?}");
+    assert!(next(&mut other).await.unwrap().is_ok());
+}
+
+async fn next(body: &mut BodyDataStream) -> Option<Result<Bytes, axum::Error>> {
+    std::future::poll_fn(|context| Pin::new(&mut *body).poll_next(context)).await
 }
 
 #[tokio::test]
