@@ -72,8 +72,11 @@ pub struct LimitsConfig {
     /// Requests a second of one caller, in the long run; more are answered 429. 0 is no limit.
     /// Default `50`. Without authentication nobody is told apart, and nobody is limited.
     pub requests_per_second: u32,
-    /// Requests of one caller at once. Default `200`.
+    /// Requests of one caller in a moment. Default `200`.
     pub burst_requests: u32,
+    /// Questions of one caller under way at once; more are answered 429. An export is one until its
+    /// end, a tail only while it begins, a write is none. 0 is no limit. Default `8`.
+    pub questions_at_once: u32,
     /// How long the head of a request may take to come, in milliseconds, before the connection is
     /// closed; one that waits for its next request waits no longer either. Default `60000`.
     pub header_timeout_ms: u64,
@@ -96,6 +99,7 @@ impl Default for LimitsConfig {
         LimitsConfig {
             requests_per_second: 50,
             burst_requests: 200,
+            questions_at_once: 8,
             header_timeout_ms: 60_000,
             body_bytes: 2_097_152,
             body_timeout_ms: 10_000,

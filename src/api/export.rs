@@ -5,6 +5,7 @@
 //! # Invariants
 //! - Nothing is collected: a chunk is passed on before the next is asked for.
 //! - An error on the way breaks the transfer off, so that what came is not taken for the whole.
+//! - An export is a question until its last byte has gone: it keeps its turn.
 //! - An export ends with the credential it was asked with, as a tail does: looked at every
 //!   [`LOOK_EVERY`], and before anything more is told.
 //!
@@ -24,6 +25,7 @@ use tokio::time::Instant;
 use super::ApiState;
 use super::auth::{Authenticator, Credential, Unknown};
 use super::error::Problem;
+use super::seat::Turn;
 use super::selection::{parameters, rfc3339, selection};
 use super::tail::{LOOK_EVERY, RETRY_IN};
 use crate::access::Caller;
@@ -39,6 +41,7 @@ pub(super) async fn export(
     State(state): State<ApiState>,
     Extension(caller): Extension<Caller>,
     Extension(credential): Extension<Credential>,
+    Extension(turn): Extension<Turn>,
     uri: Uri,
 ) -> Result<impl IntoResponse, Problem> {
     let parameters = parameters(&uri, &OWN)?;
@@ -50,7 +53,7 @@ pub(super) async fn export(
     let headers = headers(format, selection.window)?;
     let authenticator = state.authenticator;
     let (look_at, look, held) = (Instant::now() + LOOK_EVERY, None, None);
-    let taken = Taken { chunks, authenticator, credential, look_at, look, held };
+    let taken = Taken { chunks, authenticator, credential, look_at, look, held, _turn: turn };
     Ok((headers, Body::from_stream(taken)))
 }
 
@@ -81,6 +84,7 @@ struct Taken {
     look: Option<Look>,
     /// What has come, and waits for it.
     held: Option<Bytes>,
+    _turn: Turn,
 }
 
 type Look = Pin<Box<dyn Future<Output = Result<(), Unknown>> + Send>>;

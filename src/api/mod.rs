@@ -50,6 +50,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::Method;
+use axum::middleware::from_fn;
 use axum::routing::{get, post};
 
 use self::layer::Speech;
@@ -146,6 +147,7 @@ pub fn router(state: ApiState, config: &ApiConfig) -> Router {
         .with_state(state.clone())
         .merge(contract::routes(&state, config));
     let routes = audit::around(routes, audit, now);
+    let routes = routes.layer(from_fn(seat::in_turn));
     let routes = layer::around(routes, config.request_timeout(), speech);
     layer::for_browsers(routes, &config.cors)
 }

@@ -39,7 +39,7 @@ use super::error::Problem;
 use super::feed::positions;
 use super::horizon::{Horizon, View};
 use super::parameter::Parameters;
-use super::seat::{self, Full, Seat, Seats};
+use super::seat::{Full, Seat, Seats};
 use super::selection;
 use super::ticket::{self, Tickets};
 use crate::access::Caller;
@@ -54,6 +54,9 @@ pub(super) const OWN: [&str; 2] = ["cursor", "ticket"];
 const PAGE: u32 = 500;
 /// Messages that wait to be taken.
 const MESSAGES: usize = 32;
+/// Tails that may be open, and of them those of one caller: nine tenths are the others'.
+const MOST: usize = 100;
+const MOST_OF_CALLER: usize = 10;
 /// Longest silence.
 const BEAT: Duration = Duration::from_secs(5);
 /// How often it is looked whether the credential still holds.
@@ -64,11 +67,18 @@ const SEAT_AFTER_S: u64 = 5;
 pub(super) const RETRY_IN: Duration = Duration::from_secs(1);
 
 /// What all tails share.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Tails {
     horizon: Horizon,
     seats: Seats,
     tickets: Tickets,
+}
+
+impl Default for Tails {
+    fn default() -> Tails {
+        let seats = Seats::new(MOST, MOST_OF_CALLER);
+        Tails { horizon: Horizon::default(), seats, tickets: Tickets::default() }
+    }
 }
 
 impl Tails {
@@ -155,9 +165,8 @@ impl From<Full> for Problem {
     fn from(full: Full) -> Problem {
         match full {
             Full::OfCaller => {
-                let most = seat::MOST_OF_CALLER;
                 let detail = format!(
-                    "{most} tails of this caller are open, as many as one may have; close one, or \
+                    "{MOST_OF_CALLER} tails of this caller are open, as many as one may have; close one, or \
                      ask /v1/events/feed"
                 );
                 Problem::too_much(detail, SEAT_AFTER_S)

@@ -22,7 +22,7 @@ use crate::query::{Answer, Ledger, Refused, Told};
 use crate::telemetry::Health;
 
 /// An authenticator over these keys, which are looked up for each request.
-async fn by_key(store: Arc<Store>) -> Authenticator {
+pub async fn by_key(store: Arc<Store>) -> Authenticator {
     let config = AuthConfig { mode: "token".into(), key_cache_s: 0, ..AuthConfig::default() };
     let limits = LimitsConfig { requests_per_second: 0, ..LimitsConfig::default() };
     Authenticator::open(&config, &limits, Tenants::default(), store, || NOW).await.unwrap()

@@ -140,7 +140,11 @@ impl EventReader for Broken {
 /// A store that is never done: it answers the first round of a feed, which finds nothing, and no other;
 /// of an export it always has more; of a page nothing ever.
 #[derive(Default)]
-pub struct Endless(AtomicU32);
+pub struct Endless {
+    rounds: AtomicU32,
+    /// Pages that were asked for.
+    pub pages: AtomicU32,
+}
 
 impl Endless {
     /// The only log, from offset 0 to 100.
@@ -154,6 +158,7 @@ impl Endless {
 
 impl EventReader for Endless {
     fn page<'a>(&'a self, _: &'a Query) -> Answer<'a, Page> {
+        self.pages.fetch_add(1, Ordering::SeqCst);
         Box::pin(std::future::pending())
     }
 
@@ -188,7 +193,7 @@ impl EventReader for Endless {
     }
 
     fn feed<'a>(&'a self, query: &'a FeedQuery) -> Answer<'a, FeedPage> {
-        if self.0.fetch_add(1, Ordering::SeqCst) > 0 {
+        if self.rounds.fetch_add(1, Ordering::SeqCst) > 0 {
             return Box::pin(std::future::pending());
         }
         let mut next = query.after.clone();
