@@ -24,6 +24,7 @@ mod events;
 mod export;
 mod feed;
 mod fields;
+mod home;
 mod horizon;
 mod idempotency;
 mod layer;
@@ -148,6 +149,10 @@ pub fn router(state: ApiState, config: &ApiConfig) -> Router {
         .merge(contract::routes(&state, config));
     let routes = audit::around(routes, audit, now);
     let routes = routes.layer(from_fn(seat::in_turn));
+    let routes = match state.authenticator {
+        Authenticator::None => home::around(routes, config),
+        _ => routes,
+    };
     let routes = layer::around(routes, config.request_timeout(), speech);
     layer::for_browsers(routes, &config.cors)
 }
