@@ -15,14 +15,15 @@
 
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{Uri, header};
 use axum::response::IntoResponse;
-use axum::{Extension, Json};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::error::Problem;
+use super::render::rendered;
 use super::selection;
 use super::{ApiState, Rows};
 use crate::access::Caller;
@@ -86,7 +87,8 @@ pub(super) async fn feed(
     let next = parameters.with(&["cursor", "begin"], "cursor", &next_cursor);
     let link = [(header::LINK, format!("<{}?{next}>; rel=\"next\"", uri.path()))];
     let rows = Rows(events.len() as u64);
-    Ok((link, Extension(rows), Json(Answer { events, next_cursor, more })))
+    let answer = rendered(move || Ok(Answer { events, next_cursor, more }));
+    Ok((link, Extension(rows), answer.await))
 }
 
 impl Begin {

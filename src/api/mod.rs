@@ -33,6 +33,7 @@ mod ops;
 mod parameter;
 mod refusal;
 mod related;
+mod render;
 mod route;
 mod seat;
 mod secret;
