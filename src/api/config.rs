@@ -25,6 +25,9 @@ pub struct ApiConfig {
     /// Address and port to listen on; port 0 takes a free one. Default `127.0.0.1:8080`, which
     /// only this machine reaches.
     pub listen: String,
+    /// Names that answers are given by beside loopback's, where callers need not be known: those of a
+    /// proxy on this machine, without a port. Default none.
+    pub hosts: Vec<String>,
     /// How long a request may take, in milliseconds, before it is answered 503. Default `30000`.
     pub request_timeout_ms: u64,
     /// How long bytes of an answer may wait to be taken, in milliseconds, before the connection is
@@ -52,6 +55,7 @@ impl Default for ApiConfig {
     fn default() -> ApiConfig {
         ApiConfig {
             listen: "127.0.0.1:8080".into(),
+            hosts: Vec::new(),
             request_timeout_ms: 30_000,
             stall_ms: 30_000,
             cursor_secret_file: None,
@@ -72,8 +76,11 @@ pub struct LimitsConfig {
     /// Requests a second of one caller, in the long run; more are answered 429. 0 is no limit.
     /// Default `50`. Without authentication nobody is told apart, and nobody is limited.
     pub requests_per_second: u32,
-    /// Requests of one caller at once. Default `200`.
+    /// Requests of one caller in a moment. Default `200`.
     pub burst_requests: u32,
+    /// Questions of one caller under way at once; more are answered 429. An export is one until its
+    /// end, a tail only while it begins, a write is none. 0 is no limit. Default `8`.
+    pub questions_at_once: u32,
     /// How long the head of a request may take to come, in milliseconds, before the connection is
     /// closed; one that waits for its next request waits no longer either. Default `60000`.
     pub header_timeout_ms: u64,
@@ -96,6 +103,7 @@ impl Default for LimitsConfig {
         LimitsConfig {
             requests_per_second: 50,
             burst_requests: 200,
+            questions_at_once: 8,
             header_timeout_ms: 60_000,
             body_bytes: 2_097_152,
             body_timeout_ms: 10_000,
@@ -145,6 +153,12 @@ impl ApiConfig {
                 );
             }
             Ok(_) => {}
+        }
+        for (at, host) in self.hosts.iter().enumerate() {
+            if !is_host(host) {
+                let message = format!("`{host}` is no name of a host, such as audit.example");
+                say(&format!("hosts.{at}"), message);
+            }
         }
         if self.request_timeout_ms == 0 {
             say("request_timeout_ms", "is 0, which answers nothing; give at least 1".to_owned());
@@ -204,6 +218,7 @@ impl ApiConfig {
         example.auth.jwks_url = Some(String::new());
         example.auth.sealing_key_file = Some(PathBuf::new());
         example.cursor_secret_file = Some(PathBuf::new());
+        example.hosts = vec![String::new()];
         example.cors.origins = vec![String::new()];
         example.tls.certificate_file = Some(PathBuf::new());
         example.tls.key_file = Some(PathBuf::new());
@@ -218,6 +233,12 @@ fn is_origin(text: &str) -> bool {
     rest.is_some_and(|host| !host.is_empty() && host.chars().all(is_host))
 }
 
+/// Without a port.
+fn is_host(text: &str) -> bool {
+    let is_of_host = |c: char| c.is_ascii_alphanumeric() || ".-".contains(c);
+    !text.is_empty() && text.chars().all(is_of_host)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,6 +248,7 @@ mod tests {
         assert_eq!(ApiConfig::default().check(), []);
         let mut config =
             ApiConfig { listen: "localhost".into(), request_timeout_ms: 0, ..ApiConfig::default() };
+        config.hosts = vec!["audit.example".into(), "audit.example:80".into()];
         config.limits.header_timeout_ms = 0;
         config.limits.body_bytes = 0;
         config.limits.body_timeout_ms = 0;
@@ -241,6 +263,7 @@ mod tests {
             fields,
             [
                 "listen",
+                "hosts.1",
                 "request_timeout_ms",
                 "limits.header_timeout_ms",
                 "limits.body_bytes",

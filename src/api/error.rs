@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::auth::{LIMITED_TO_RESELLERS, Unknown};
 use super::body::BodyFault;
-use super::refusal::{At, Refusal};
+use super::refusal::{AT_ONCE_RETRY_AFTER, At, Refusal};
 use crate::access::Role;
 use crate::query::ReadError;
 
@@ -223,6 +223,11 @@ impl From<Unknown> for Problem {
             }
             Unknown::TooOften { retry_after_s, .. } => {
                 Problem::too_much(format!("ask again in {retry_after_s} s"), retry_after_s)
+            }
+            Unknown::TooManyAtOnce(_) => {
+                let detail = "as many questions of this caller are under way as one may have at \
+                              once; ask again when one is answered";
+                Problem::too_much(detail.to_owned(), AT_ONCE_RETRY_AFTER.as_secs())
             }
         }
     }

@@ -22,6 +22,7 @@ use uuid::Uuid;
 use super::error::Problem;
 use super::fields::{Fields, Shown};
 use super::parameter::Parameters;
+use super::render::rendered;
 use super::selection::{self, Span};
 use super::{ApiState, Rows};
 use crate::access::Caller;
@@ -57,14 +58,13 @@ pub(super) async fn list(
         let next = parameters.with(&["from", "to", "cursor"], "cursor", cursor);
         [(header::LINK, format!("<{}?{next}>; rel=\"next\"", uri.path()))]
     });
-    let shown: Result<Vec<Shown>, _> =
-        page.events.into_iter().map(|event| fields.of(event)).collect();
-    let events = shown.map_err(|error| {
-        tracing::error!(%error, "an event cannot be shown");
-        Problem::internal()
-    })?;
-    let rows = Rows(events.len() as u64);
-    Ok((link, Extension(rows), Json(Answer { events, next_cursor, window: window.into() })))
+    let rows = Rows(page.events.len() as u64);
+    let answer = rendered(move || {
+        let shown = page.events.into_iter().map(|event| fields.of(event));
+        let events = shown.collect::<Result<Vec<Shown>, _>>()?;
+        Ok(Answer { events, next_cursor, window: window.into() })
+    });
+    Ok((link, Extension(rows), answer.await))
 }
 
 pub(super) async fn one(

@@ -7,17 +7,23 @@
 //!   backfills and replays too, in the order of storage. No
 //!   window of time cuts it but one that is asked for.
 //! - There is always a next cursor. `more` says that asking at once is worth while.
+//! - However little the filter matches, a request moves the cursor: after the first round it goes on
+//!   for [`LOOKS_FOR`] only, and answers what there is then.
 //! - A cursor may be taken to another filter: it says what has been told, and grants nothing.
 //!
 //! Deliberately unknown here: how rows are found by position.
 
+use std::time::Duration;
+
+use axum::Extension;
 use axum::extract::State;
 use axum::http::{Uri, header};
 use axum::response::IntoResponse;
-use axum::{Extension, Json};
 use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
 
 use super::error::Problem;
+use super::render::rendered;
 use super::selection;
 use super::{ApiState, Rows};
 use crate::access::Caller;
@@ -29,8 +35,9 @@ pub(super) const OWN: [&str; 3] = ["cursor", "begin", "limit"];
 const LIMIT: u32 = 500;
 const MOST: u32 = 1_000;
 
-/// A filter that matches little finds nothing in many rounds: how many one request waits for.
-const MOST_ROUNDS: usize = 8;
+/// A filter that matches little finds nothing in many rounds: how long one request makes them. Well
+/// below any timeout of a request, for what was passed by then is to be told.
+const LOOKS_FOR: Duration = Duration::from_secs(1);
 
 /// Where a feed without a cursor begins.
 #[derive(Clone, Copy)]
@@ -65,21 +72,23 @@ pub(super) async fn feed(
         (None, Begin::Now) => Positions::at_end(&until),
     };
     let mut query = FeedQuery { tenants, filter, after, until, limit };
-    let mut events = Vec::new();
-    for _ in 0..MOST_ROUNDS {
-        if !events.is_empty() || !query.after.is_behind(&query.until) {
-            break;
-        }
-        let FeedPage { events: found, next } = state.reader.feed(&query).await?;
-        events = found;
-        query.after = next;
+    let look_until = Instant::now() + LOOKS_FOR;
+    let FeedPage { mut events, next } = state.reader.feed(&query).await?;
+    query.after = next;
+    while events.is_empty()
+        && query.after.is_behind(&query.until)
+        && Instant::now() < look_until
+        && let Ok(round) = timeout_at(look_until, state.reader.feed(&query)).await
+    {
+        FeedPage { events, next: query.after } = round?;
     }
     let (next_cursor, more) =
         (query.after.encode(&state.cursors), query.after.is_behind(&query.until));
     let next = parameters.with(&["cursor", "begin"], "cursor", &next_cursor);
     let link = [(header::LINK, format!("<{}?{next}>; rel=\"next\"", uri.path()))];
     let rows = Rows(events.len() as u64);
-    Ok((link, Extension(rows), Json(Answer { events, next_cursor, more })))
+    let answer = rendered(move || Ok(Answer { events, next_cursor, more }));
+    Ok((link, Extension(rows), answer.await))
 }
 
 impl Begin {

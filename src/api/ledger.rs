@@ -50,7 +50,7 @@ pub(super) async fn receipt(
         };
         text.parse::<i64>().ok().filter(|number| *number >= 0).ok_or_else(wrong)
     };
-    let partition = i32::try_from(number("partition", &partition)?).unwrap_or(i32::MAX);
+    let partition = number("partition", &partition)?;
     let offset = number("offset", &offset)?;
     let absent = || {
         let detail = format!("there is no record {topic} {partition} {offset} here");
@@ -60,6 +60,8 @@ pub(super) async fn receipt(
     if sees_nobody || !state.ledger.has(&topic) {
         return Err(absent());
     }
+    // As Kafka counts them.
+    let Ok(partition) = i32::try_from(partition) else { return Err(absent()) };
     let told = state.ledger.receipt(&topic, partition, offset).await?;
     let is_own = |told: &Told| match &scope {
         TenantScope::All => true,

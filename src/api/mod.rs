@@ -24,6 +24,7 @@ mod events;
 mod export;
 mod feed;
 mod fields;
+mod home;
 mod horizon;
 mod idempotency;
 mod layer;
@@ -32,6 +33,7 @@ mod ops;
 mod parameter;
 mod refusal;
 mod related;
+mod render;
 mod route;
 mod seat;
 mod secret;
@@ -50,6 +52,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::Method;
+use axum::middleware::from_fn;
 use axum::routing::{get, post};
 
 use self::layer::Speech;
@@ -146,6 +149,11 @@ pub fn router(state: ApiState, config: &ApiConfig) -> Router {
         .with_state(state.clone())
         .merge(contract::routes(&state, config));
     let routes = audit::around(routes, audit, now);
+    let routes = routes.layer(from_fn(seat::in_turn));
+    let routes = match state.authenticator {
+        Authenticator::None => home::around(routes, config),
+        _ => routes,
+    };
     let routes = layer::around(routes, config.request_timeout(), speech);
     layer::for_browsers(routes, &config.cors)
 }

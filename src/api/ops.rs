@@ -22,6 +22,7 @@ use prometheus::{TEXT_FORMAT, TextEncoder};
 use super::ApiState;
 use super::auth::Told;
 use super::error::{Failing, Problem};
+use super::seat::Turn;
 use crate::access::Role;
 
 /// How long the store may take to say that it is there; probes commonly wait a few seconds.
@@ -35,8 +36,9 @@ pub(super) async fn readyz(
     State(state): State<ApiState>,
     mut head: Parts,
 ) -> Result<&'static str, Problem> {
-    // A probe is no reading of the log, whoever sends it.
+    // A probe is no reading of the log, and no question of it, whoever sends it.
     head.extensions.remove::<Told>();
+    head.extensions.remove::<Turn>();
     let store = tokio::time::timeout(STORE_TIMEOUT, state.reader.ready());
     let caller = tokio::time::timeout(STORE_TIMEOUT, state.authenticator.caller(&head, b""));
     let (store, caller) = tokio::join!(store, caller);

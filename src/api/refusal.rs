@@ -24,6 +24,9 @@ use crate::query::ReadError;
 /// or the election of a Kafka leader takes.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// How soon to ask again when as many questions are under way as may be: most take less.
+pub(super) const AT_ONCE_RETRY_AFTER: Duration = Duration::from_secs(1);
+
 /// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
@@ -215,6 +218,7 @@ impl From<Unknown> for Refusal {
             Unknown::TooOften { retry_after_s, .. } => {
                 Refusal::TooMany { retry_after: Duration::from_secs(retry_after_s) }
             }
+            Unknown::TooManyAtOnce(_) => Refusal::TooMany { retry_after: AT_ONCE_RETRY_AFTER },
             unknown => Refusal::Unauthenticated(unknown),
         }
     }

@@ -9,14 +9,16 @@
 //!
 //! Deliberately unknown here: how a store finds them.
 
+use axum::Extension;
 use axum::extract::{Path, State};
 use axum::http::Uri;
-use axum::{Extension, Json};
+use axum::response::Response;
 use serde::Serialize;
 
 use super::error::Problem;
 use super::events::found;
 use super::parameter::Parameters;
+use super::render::rendered;
 use super::selection::Span;
 use super::{ApiState, Rows};
 use crate::access::Caller;
@@ -35,7 +37,7 @@ const LIMIT: u32 = 20;
 const MOST: u32 = 200;
 
 #[derive(Serialize)]
-pub(super) struct Related {
+struct Related {
     /// Those that share a correlation, request or session id.
     operation: Vec<StoredEvent>,
     /// Those of the same actor.
@@ -48,7 +50,7 @@ pub(super) async fn related(
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
     uri: Uri,
-) -> Result<(Extension<Rows>, Json<Related>), Problem> {
+) -> Result<(Extension<Rows>, Response), Problem> {
     let parameters = Parameters::read(&uri, &OWN, &["tenant"])?;
     let around = around(&parameters)?;
     let limit = parameters.number("limit", 1, MOST)?.unwrap_or(LIMIT);
@@ -66,7 +68,8 @@ pub(super) async fn related(
     let operation = around.events(&*state.reader, operation).await?;
     let actor = around.events(&*state.reader, actor).await?;
     let rows = Rows((operation.len() + actor.len()) as u64);
-    Ok((Extension(rows), Json(Related { operation, actor, window: window.into() })))
+    let answer = rendered(move || Ok(Related { operation, actor, window: window.into() }));
+    Ok((Extension(rows), answer.await))
 }
 
 fn same((field, text): (Field, &String)) -> Option<Filter> {

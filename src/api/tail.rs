@@ -23,7 +23,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, Uri, header};
 use axum::response::IntoResponse;
 use axum::{Extension, Json};
@@ -39,7 +39,7 @@ use super::error::Problem;
 use super::feed::positions;
 use super::horizon::{Horizon, View};
 use super::parameter::Parameters;
-use super::seat::{self, Full, Seat, Seats};
+use super::seat::{Full, Seat, Seats};
 use super::selection;
 use super::ticket::{self, Tickets};
 use crate::access::Caller;
@@ -54,21 +54,31 @@ pub(super) const OWN: [&str; 2] = ["cursor", "ticket"];
 const PAGE: u32 = 500;
 /// Messages that wait to be taken.
 const MESSAGES: usize = 32;
+/// Tails that may be open, and of them those of one caller: nine tenths are the others'.
+const MOST: usize = 100;
+const MOST_OF_CALLER: usize = 10;
 /// Longest silence.
 const BEAT: Duration = Duration::from_secs(5);
 /// How often it is looked whether the credential still holds.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// When to try again where all seats are taken, in seconds.
 const SEAT_AFTER_S: u64 = 5;
 /// How long is waited where the store does not answer.
-const RETRY_IN: Duration = Duration::from_secs(1);
+pub(super) const RETRY_IN: Duration = Duration::from_secs(1);
 
 /// What all tails share.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Tails {
     horizon: Horizon,
     seats: Seats,
     tickets: Tickets,
+}
+
+impl Default for Tails {
+    fn default() -> Tails {
+        let seats = Seats::new(MOST, MOST_OF_CALLER);
+        Tails { horizon: Horizon::default(), seats, tickets: Tickets::default() }
+    }
 }
 
 impl Tails {
@@ -79,9 +89,10 @@ impl Tails {
 
     /// Whom a request for a tail is from, where it brings a ticket instead of a credential.
     pub(super) fn admitted(&self, uri: &Uri) -> Option<Result<Admitted, Unknown>> {
-        let parameters = selection::parameters(uri, &OWN).ok()?;
-        let ticket = parameters.get("ticket")?;
-        let admitted = self.tickets.admitted(ticket, std::time::Instant::now());
+        // What is wrong with the others is for the one whom the ticket stands for.
+        let Query(given) = Query::<Vec<(String, String)>>::try_from_uri(uri).ok()?;
+        let (_, ticket) = given.into_iter().find(|(name, _)| name == "ticket")?;
+        let admitted = self.tickets.admitted(&ticket, std::time::Instant::now());
         Some(admitted.ok_or_else(|| Unknown::Refused("the ticket does not hold".to_owned())))
     }
 }
@@ -154,9 +165,8 @@ impl From<Full> for Problem {
     fn from(full: Full) -> Problem {
         match full {
             Full::OfCaller => {
-                let most = seat::MOST_OF_CALLER;
                 let detail = format!(
-                    "{most} tails of this caller are open, as many as one may have; close one, or \
+                    "{MOST_OF_CALLER} tails of this caller are open, as many as one may have; close one, or \
                      ask /v1/events/feed"
                 );
                 Problem::too_much(detail, SEAT_AFTER_S)

@@ -10,6 +10,8 @@
 //!   as many offsets as a page has rows first: mostly those are the page, and looking for it among all
 //!   would sort them all.
 //! - What fits is shared among the logs that have something, so that none waits for another.
+//! - What is held of a page is never much more than [`MOST_BYTES`], nor than
+//!   [`super::ReadCost::page_bytes`], or is one event: where rows are long, a page has fewer of them.
 //! - A log is complete as far as its highest batch: rows of `batches` are written after the rows
 //!   they speak of, in the order of the log.
 //!
@@ -24,8 +26,9 @@ use uuid::Uuid;
 use super::row::EventRow;
 use super::select::sees_nothing;
 use super::statement::{Statement, Value};
+use super::wide::TooLong;
 use crate::event::{LogId, Micros, OffsetRange, StoredEvent, StoredPosition};
-use crate::query::{Extents, FeedPage, FeedQuery, NextRow, Window, log_of};
+use crate::query::{Extents, FeedPage, FeedQuery, NextRow, Positions, Window, log_of};
 
 /// Most offsets one round looks at.
 const ROUND_OFFSETS: i64 = 262_144;
@@ -33,6 +36,8 @@ const ROUND_OFFSETS: i64 = 262_144;
 const LEAST_OFFSETS: i64 = 1_024;
 /// Most logs of one round: those that are furthest behind.
 const MOST_LOGS: usize = 128;
+/// Bytes of a page: many tails hold one each, and a page that ends sooner loses nothing.
+const MOST_BYTES: u64 = 16 << 20;
 
 /// How far a log is stored.
 #[derive(Row, Deserialize)]
@@ -86,8 +91,12 @@ pub(super) async fn extents(client: &Client) -> Result<Extents, Error> {
     Ok(rows.into_iter().map(extent).collect())
 }
 
-/// What was stored next.
-pub(super) async fn page(client: &Client, query: &FeedQuery) -> Result<FeedPage, Error> {
+/// What was stored next, in so many bytes; 0 for no limit but [`MOST_BYTES`].
+pub(super) async fn page(
+    client: &Client,
+    query: &FeedQuery,
+    page_bytes: u64,
+) -> Result<FeedPage, Error> {
     if sees_nothing(&query.tenants) {
         let mut next = query.after.clone();
         for (log, range) in &query.until {
@@ -95,12 +104,11 @@ pub(super) async fn page(client: &Client, query: &FeedQuery) -> Result<FeedPage,
         }
         return Ok(FeedPage { events: Vec::new(), next });
     }
-    let mut next = query.after.clone();
     let mut stretches = Vec::new();
     for round in [Round::Near, Round::Far] {
         stretches = due(query, round);
         if stretches.is_empty() || query.limit == 0 {
-            return Ok(FeedPage { events: Vec::new(), next });
+            return Ok(FeedPage { events: Vec::new(), next: query.after.clone() });
         }
         let all = find(client, query, &stretches).await?;
         let is_enough = all.len() >= query.limit as usize || !is_cut(query, &stretches);
@@ -114,32 +122,45 @@ pub(super) async fn page(client: &Client, query: &FeedQuery) -> Result<FeedPage,
             break;
         }
     }
-    let mut taken: BTreeMap<LogId, Vec<Found>> = BTreeMap::new();
-    let mut room = query.limit as usize;
     // The least first: what it leaves of its share is the others'.
     stretches.sort_by_key(|stretch| stretch.found.len());
-    let mut waiting = stretches.iter().filter(|stretch| !stretch.found.is_empty()).count();
-    for Stretch { log, last, mut found, .. } in stretches {
-        let is_whole = found.len() < query.limit as usize;
-        if !found.is_empty() {
-            let share = room.div_ceil(waiting);
-            waiting -= 1;
-            if found.len() > share || !is_whole {
-                found.truncate(share);
-                if let Some(row) = found.last() {
-                    next.set(log.clone(), NextRow::after(row.kafka_offset, row.kafka_index));
-                }
-                room -= found.len();
-                taken.insert(log, found);
-                continue;
-            }
-            room -= found.len();
+    let most_bytes = if page_bytes == 0 { MOST_BYTES } else { page_bytes.min(MOST_BYTES) };
+    let mut room = query.limit as usize;
+    loop {
+        let (rows, next) = shared(&stretches, query, room);
+        let most_bytes = if rows.len() > 1 { most_bytes } else { 0 };
+        match rows_of(client, &rows, most_bytes).await {
+            Err(error) if TooLong::is(&error) => room = rows.len() / 2,
+            events => return Ok(FeedPage { events: events?, next }),
         }
-        next.set(log.clone(), NextRow::behind(last));
-        taken.insert(log, found);
     }
-    let rows: Vec<Found> = taken.into_values().flatten().collect();
-    Ok(FeedPage { events: rows_of(client, &rows).await?, next })
+}
+
+/// What a page of so many rows tells of what was found, and where it ends.
+fn shared<'s>(
+    stretches: &'s [Stretch],
+    query: &FeedQuery,
+    mut room: usize,
+) -> (Vec<&'s Found>, Positions) {
+    let mut next = query.after.clone();
+    let mut taken: BTreeMap<&LogId, &[Found]> = BTreeMap::new();
+    let mut waiting = stretches.iter().filter(|stretch| !stretch.found.is_empty()).count();
+    for Stretch { log, last, found, .. } in stretches {
+        let is_whole = found.len() < query.limit as usize;
+        let share = room.div_ceil(waiting.max(1));
+        let told = &found[..found.len().min(share)];
+        if !found.is_empty() {
+            waiting -= 1;
+            room -= told.len();
+        }
+        if is_whole && told.len() == found.len() {
+            next.set(log.clone(), NextRow::behind(*last));
+        } else if let Some(row) = told.last() {
+            next.set(log.clone(), NextRow::after(row.kafka_offset, row.kafka_index));
+        }
+        taken.insert(log, told);
+    }
+    (taken.into_values().flatten().collect(), next)
 }
 
 /// How far is looked.
@@ -206,32 +227,39 @@ async fn find(
     ask.ask(client)?.fetch_all().await
 }
 
-/// The events at some places, in their order, without `raw`.
-async fn rows_of(client: &Client, found: &[Found]) -> Result<Vec<StoredEvent>, Error> {
+/// The events at some places, in their order, without `raw`; 0 bytes for no limit.
+async fn rows_of(
+    client: &Client,
+    found: &[&Found],
+    most_bytes: u64,
+) -> Result<Vec<StoredEvent>, Error> {
     let times = found.iter().map(|found| found.occurred_at);
     let (Some(from), Some(last)) = (times.clone().min(), times.max()) else {
         return Ok(Vec::new());
     };
     let mut ask = Statement::new(EventRow::SELECT);
     ask.then(", '' AS original FROM events WHERE ").window(Window { from, to: last + 1 });
-    let key = |found: &Found| (found.tenant.clone(), found.occurred_at, found.id.to_string());
+    let key = |found: &&Found| (found.tenant.clone(), found.occurred_at, found.id.to_string());
     ask.keys(found.iter().map(key).collect());
     // A key may have a million repeats elsewhere.
     ask.add(
         " AND (kafka_cluster, kafka_topic, kafka_incarnation, kafka_partition, kafka_offset, \
          kafka_index) IN (SELECT p.1, p.2, p.3, toInt32(p.4), toInt64(p.5), toUInt32(p.6) FROM (SELECT \
          arrayJoin(?) AS p))",
-        Value::Positions(found.iter().map(Found::position).collect()),
+        Value::Positions(found.iter().map(|found| found.position()).collect()),
     );
-    let rows: Vec<EventRow> = ask.ask(client)?.fetch_all().await?;
-    let mut events: HashMap<(LogId, i64, u32), StoredEvent> = HashMap::with_capacity(rows.len());
-    for row in rows {
+    let mut rows = ask.ask(client)?.fetch::<EventRow>()?;
+    let mut events: HashMap<(LogId, i64, u32), StoredEvent> = HashMap::with_capacity(found.len());
+    while let Some(row) = rows.next().await? {
         let event = row.into_event(false);
+        if most_bytes > 0 && rows.decoded_bytes() > most_bytes {
+            return Err(TooLong::of(most_bytes));
+        }
         let StoredPosition { offset, index, .. } = event.kafka;
         events.insert((log_of(&event.kafka), offset, index), event);
     }
     let taken =
-        |found: &Found| events.remove(&(found.log(), found.kafka_offset, found.kafka_index));
+        |found: &&Found| events.remove(&(found.log(), found.kafka_offset, found.kafka_index));
     Ok(found.iter().filter_map(taken).collect())
 }
 

@@ -118,7 +118,9 @@ impl EventReader for Warehouse {
     }
 
     fn feed<'a>(&'a self, query: &'a FeedQuery) -> Answer<'a, FeedPage> {
-        Box::pin(self.in_time(async move { feed::page(self.reader().await?, query).await }))
+        Box::pin(self.in_time(async move {
+            feed::page(self.reader().await?, query, self.cost.page_bytes).await
+        }))
     }
 
     fn ready(&self) -> Answer<'_, ()> {
@@ -218,7 +220,7 @@ impl Warehouse {
 
     pub(super) fn read_error(&self, error: Error) -> ReadError {
         if let Error::Other(cause) = &error
-            && (cause.is::<TooLong>() || cause.is::<TooMany>())
+            && (TooLong::is(&error) || cause.is::<TooMany>())
         {
             return ReadError::TooCostly(cause.to_string());
         }

@@ -47,7 +47,7 @@ impl Key {
 
 /// What is wanted of the rows of some keys.
 pub(super) struct Wide<'q> {
-    /// What held of them when their keys were found.
+    /// What held of them when their keys were found; what all rows of a key share is not asked again.
     pub(super) filter: &'q Filter,
     /// By which time they stand in order.
     pub(super) by: TimeField,
@@ -74,7 +74,7 @@ impl Wide<'_> {
                 let event = row.into_event(self.raw);
                 found.insert(Place::of(&event, self.by), event);
                 if self.most_bytes > 0 && read_bytes + rows.decoded_bytes() > self.most_bytes {
-                    return Err(Error::Other(Box::new(TooLong { most_bytes: self.most_bytes })));
+                    return Err(TooLong::of(self.most_bytes));
                 }
             }
             read_bytes += rows.decoded_bytes();
@@ -115,13 +115,23 @@ impl Wide<'_> {
         // What the filter asks of other events, it asks of these tenants'.
         let tenants: BTreeSet<&str> = keys.iter().map(|key| key.tenant.as_str()).collect();
         let tenants = TenantScope::Only(tenants.into_iter().map(str::to_owned).collect());
-        ask.then(" AND ").filter(self.filter, &tenants);
+        ask.then(" AND ").filter(&unsettled(self.filter), &tenants);
         if self.by == TimeField::ReceivedAt {
             let Window { from, to } = span(keys.iter().map(|key| key.at));
             for (comparison, at) in [(Comparison::AtLeast, from), (Comparison::Less, to)] {
                 ask.then(" AND ").filter(&Filter::Time(self.by, comparison, at), &tenants);
             }
         }
+    }
+}
+
+/// A filter without the question whether a version is settled, where that stands for itself: it goes
+/// through all that ended, and rows of one key have one answer, since they share outcome and source id.
+fn unsettled(filter: &Filter) -> Filter {
+    match filter {
+        Filter::Settled => Filter::everything(),
+        Filter::All(parts) => Filter::All(parts.iter().map(unsettled).collect()),
+        other => other.clone(),
     }
 }
 
@@ -136,4 +146,33 @@ fn span(moments: impl Iterator<Item = Micros> + Clone) -> Window {
 #[error("its answer would hold more than {most_bytes} bytes of events")]
 pub(super) struct TooLong {
     most_bytes: u64,
+}
+
+impl TooLong {
+    /// The error of a page that would be more than so many bytes.
+    pub(super) fn of(most_bytes: u64) -> Error {
+        Error::Other(Box::new(TooLong { most_bytes }))
+    }
+
+    /// Whether an error is that of a page that is too long.
+    pub(super) fn is(error: &Error) -> bool {
+        matches!(error, Error::Other(cause) if cause.is::<TooLong>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whether_a_version_is_settled_is_not_asked_again_where_all_rows_answer_alike() {
+        let (settled, ip) = (Filter::Settled, Filter::HasClientIp);
+        let all =
+            |parts: &[&Filter]| Filter::All(parts.iter().map(|part| (*part).clone()).collect());
+        let any = Filter::Any(vec![settled.clone(), ip.clone()]);
+        let not = Filter::Not(Box::new(settled.clone()));
+        assert_eq!(unsettled(&settled), Filter::everything());
+        let asked = all(&[&all(&[&settled, &ip]), &any, &not]);
+        assert_eq!(unsettled(&asked), all(&[&all(&[&Filter::everything(), &ip]), &any, &not]));
+    }
 }

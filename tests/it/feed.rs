@@ -16,7 +16,7 @@ use proptest::test_runner::{Config, TestRunner};
 use trailhouse::event::{LogId, OffsetRange, StoredEvent};
 use trailhouse::query::memory::MemoryReader;
 use trailhouse::query::{EventReader, Extents, FeedQuery, Filter, Positions, TenantScope, log_of};
-use trailhouse::warehouse::Warehouse;
+use trailhouse::warehouse::{ReadCost, Warehouse};
 
 use crate::harness;
 use crate::reading::{filter, sample, scope, store};
@@ -90,8 +90,11 @@ fn clickhouse_tells_of_each_log_what_the_naive_reader_tells() {
 
     let filter = prop_oneof![1 => Just(Filter::everything()), 3 => filter()];
     let limit = select(vec![20_u32, 100, 1000]);
+    let page_bytes = select(vec![0_u64, 50_000]);
     runner
-        .run(&(scope(), filter, limit), |(tenants, filter, limit)| {
+        .run(&(scope(), filter, limit, page_bytes), |(tenants, filter, limit, page_bytes)| {
+            let cost = ReadCost { page_bytes, ..ReadCost::default() };
+            let warehouse = warehouse.clone().with_cost(cost);
             let after = Positions::default();
             let query = FeedQuery { tenants, filter, after, until: until.clone(), limit };
             let (ours, naive) = runtime.block_on(async {
@@ -126,4 +129,38 @@ async fn a_log_with_much_to_tell_does_not_keep_the_others_waiting() {
     let page = warehouse.feed(&query).await.unwrap();
     let of = |partition| page.events.iter().filter(|e| e.kafka.partition == partition).count();
     assert_eq!((of(0), of(1)), (7, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_long_events_has_fewer_of_them_and_the_next_goes_on_behind() {
+    let warehouse = tokio::task::spawn_blocking(harness::clickhouse).await.unwrap();
+    for statement in [
+        "INSERT INTO events (tenant, kafka_cluster, kafka_topic, kafka_partition, kafka_offset, changes_old)
+         SELECT 'acme', 'c', 'audit', number % 2, intDiv(number, 2), repeat('x', 300000)
+         FROM numbers(40)",
+        "INSERT INTO batches (kafka_cluster, kafka_topic, kafka_partition, first_offset, last_offset)
+         VALUES ('c', 'audit', 0, 0, 19), ('c', 'audit', 1, 0, 19)",
+    ] {
+        warehouse.run(statement).await.unwrap();
+    }
+    let megabyte = ReadCost { page_bytes: 1_000_000, ..ReadCost::default() };
+    let warehouse = warehouse.with_cost(megabyte);
+    let mut query = FeedQuery {
+        tenants: TenantScope::All,
+        filter: Filter::everything(),
+        after: Positions::default(),
+        until: warehouse.extents().await.unwrap(),
+        limit: 1_000,
+    };
+    let mut told: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
+    while query.after.is_behind(&query.until) {
+        let page = warehouse.feed(&query).await.unwrap();
+        assert!((1..=3).contains(&page.events.len()), "{} of 300 kB", page.events.len());
+        for event in page.events {
+            told.entry(event.kafka.partition).or_default().push(event.kafka.offset);
+        }
+        query.after = page.next;
+    }
+    let all: Vec<i64> = (0..20).collect();
+    assert_eq!(told, BTreeMap::from([(0, all.clone()), (1, all)]));
 }

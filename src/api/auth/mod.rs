@@ -6,6 +6,8 @@
 //! # Invariants
 //! - A route answers nothing before it has a caller; the operators' routes apart.
 //! - Each API says [`Unknown`] in its own words.
+//! - A caller has so many questions under way and no more: whoever is told holds a seat for theirs
+//!   until it is answered. A write is no question.
 //! - No credential, nor any part of one that is secret, is in an error or the log.
 //!
 //! Deliberately unknown here: what the caller asks for.
@@ -33,6 +35,7 @@ use self::jwt::Jwt;
 use self::key::Keys;
 use self::limit::Limiter;
 use super::config::LimitsConfig;
+use super::seat::{Seats, Turn};
 use crate::access::{ApiKey, Caller, KeyReader, SealError, SealingKey, Tenants};
 use crate::event::Micros;
 
@@ -57,6 +60,8 @@ pub struct Credentials {
     jwt: Option<Jwt>,
     keys: Keys,
     limiter: Limiter,
+    /// For questions under way; `None` where there is no limit.
+    seats: Option<Seats>,
     now: fn() -> Micros,
 }
 
@@ -93,7 +98,12 @@ impl Authenticator {
             limits.burst_requests,
             DefaultClock::default(),
         );
-        Ok(Authenticator::Token(Arc::new(Credentials { tenants, jwt, keys, limiter, now })))
+        let seats = match limits.questions_at_once {
+            0 => None,
+            most_of_caller => Some(Seats::new(usize::MAX, most_of_caller as usize)),
+        };
+        let credentials = Credentials { tenants, jwt, keys, limiter, seats, now };
+        Ok(Authenticator::Token(Arc::new(credentials)))
     }
 
     /// The caller of a request. The body is for schemes that sign it.
@@ -160,6 +170,13 @@ impl Credentials {
             let retry_after_s = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             Unknown::TooOften { id: caller.id.clone(), retry_after_s }
         })?;
+        // Who asks in passing, and answers nothing of the log, gives no turn.
+        if let (Some(seats), Some(turn), true) =
+            (&self.seats, head.extensions.get::<Turn>(), head.method.is_safe())
+        {
+            let seat = seats.take(Some(&caller.id));
+            turn.hold(seat.map_err(|_| Unknown::TooManyAtOnce(caller.id.clone()))?);
+        }
         Ok(Admitted { caller, credential })
     }
 
@@ -237,4 +254,7 @@ pub enum Unknown {
         /// When to ask again, in seconds: `Retry-After`.
         retry_after_s: u64,
     },
+    /// The caller is known, and has as many questions under way as one may have: 429. Who.
+    #[error("{0} has too many questions under way")]
+    TooManyAtOnce(String),
 }

@@ -9,7 +9,8 @@ use axum::http::{Method, Request, StatusCode};
 use serde_json::{Value, json};
 
 use super::NOW;
-use super::fixture::{Answered, event, send, state};
+use super::fixture::{Answered, event, send, state, with_log};
+use super::log::Log;
 use crate::access::{Role, Tenants};
 use crate::api::auth::tests::fixture::{SECRET, Store, but, claims, hs256, text};
 use crate::api::{
@@ -194,6 +195,47 @@ fn a_page_of_an_allowed_origin_may_ask_and_another_may_not() {
     let request = Request::builder().uri("/livez").header("origin", "https://a.example");
     let answer = send(&shut, request.body(Body::empty()).unwrap());
     assert!(!answer.headers.contains_key("access-control-allow-origin"));
+}
+
+#[test]
+fn without_authentication_a_page_of_another_site_neither_writes_nor_reads() {
+    let own = [("host", "127.0.0.1:8080"), ("origin", "http://127.0.0.1:8080")];
+    let foreign = [("host", "127.0.0.1:8080"), ("origin", "https://evil.example")];
+    let rebound = [("host", "evil.example:8080"), ("origin", "http://evil.example:8080")];
+    let send = |api: &Router, method: &str, path: &str, headers: &[(&str, &str)]| {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        // A blob: no content type, so a browser asks nobody before it sends.
+        let body = r#"{"service":"a","actionName":"b"}"#;
+        send(api, request.body(Body::from(body)).unwrap())
+    };
+    let log = Log::of(Vec::new());
+    let api = router(with_log(log.clone()), &ApiConfig::default());
+    let pace = "/user/2024-2/auditlogs/record";
+    for (method, path) in [
+        ("POST", "/v1/events?schema=pace&tenant=acme"),
+        ("POST", pace),
+        ("GET", "/v1/events"),
+        ("GET", "/v1/AuditLogs"),
+        ("GET", "/metrics"),
+    ] {
+        for headers in [&foreign, &rebound] {
+            let answer = send(&api, method, path, headers);
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}: {}", answer.body);
+        }
+    }
+    assert!(log.records.lock().unwrap().is_empty());
+    let refused = send(&api, "POST", pace, &foreign);
+    assert_eq!(refused.body["errors"][0]["status"], "403", "in the contract's words");
+    let written = send(&api, "POST", "/v1/events?schema=pace&tenant=acme", &own);
+    assert_eq!(written.status, StatusCode::ACCEPTED, "{}", written.body);
+    // Who needs a credential is not asked by whom.
+    let me = Request::builder().uri("/v1/me").header("host", "audit.example");
+    let me = me.header("authorization", format!("Bearer {}", token(&claims())));
+    let guarded = super::fixture::send(&guarded(Store::default()), me.body(Body::empty()).unwrap());
+    assert_eq!(guarded.status, StatusCode::OK, "{}", guarded.body);
 }
 
 #[test]

@@ -1,17 +1,19 @@
 //! What hangs on who asks, and on how long that stays so.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream, Bytes};
 use axum::http::{Request, StatusCode};
+use futures_core::Stream as _;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 
 use super::NOW;
 use super::fixture::{Answered, read, send, state};
-use super::store::{Broken, Growing, unasked};
+use super::store::{Broken, Endless, Growing, unasked};
 use super::tail::{PATIENCE, open_as};
 use crate::access::{ApiKey, KeyRecord, Role, Tenants};
 use crate::api::auth::tests::fixture::{SECRET, Store, but, hs256, key, record, text};
@@ -20,7 +22,7 @@ use crate::query::{Answer, Ledger, Refused, Told};
 use crate::telemetry::Health;
 
 /// An authenticator over these keys, which are looked up for each request.
-async fn by_key(store: Arc<Store>) -> Authenticator {
+pub async fn by_key(store: Arc<Store>) -> Authenticator {
     let config = AuthConfig { mode: "token".into(), key_cache_s: 0, ..AuthConfig::default() };
     let limits = LimitsConfig { requests_per_second: 0, ..LimitsConfig::default() };
     Authenticator::open(&config, &limits, Tenants::default(), store, || NOW).await.unwrap()
@@ -110,6 +112,57 @@ async fn a_tail_and_a_ticket_s_tail_end_when_their_key_is_revoked_and_say_so_las
     assert_eq!(other.number().await, 2, "another's key is another's");
     let again = open_as(&api, &with_ticket, "").await.err();
     assert_eq!(again, Some(StatusCode::UNAUTHORIZED), "the ticket has ended with its key");
+}
+
+#[tokio::test]
+async fn who_has_a_ticket_is_told_what_is_wrong_with_the_other_parameters() {
+    let ann = key(1);
+    let (_, api) = growing(by_key(Arc::new(Store::of([of_both(&ann)]))).await);
+    let request = Request::post("/v1/events/tail/ticket");
+    let request = request.header("authorization", format!("Bearer {}", ann.reveal()));
+    let answer = api.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let ticket = read(answer).await.body["ticket"].as_str().unwrap().to_owned();
+    for (ticket, status) in [(&*ticket, 400), ("guessed", 401)] {
+        let path = format!("/v1/events/tail?ticket={ticket}&actorid=ann");
+        let request = Request::get(&path).body(Body::empty()).unwrap();
+        let answer = read(api.clone().oneshot(request).await.unwrap()).await;
+        assert_eq!(answer.status.as_u16(), status, "{path}: {}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn an_export_breaks_off_when_its_key_is_revoked_and_another_s_goes_on() {
+    let [ann, bob] = [1, 2].map(key);
+    let keys = Arc::new(Store::of([record(&ann), record(&bob)]));
+    let authenticator = by_key(keys.clone()).await;
+    let reader = Arc::new(Endless::default());
+    let state = ApiState { reader, authenticator, ..state(Vec::new()) };
+    let api = router(state, &ApiConfig::default());
+    let export = async |key: &ApiKey| {
+        let request = Request::get("/v1/events/export");
+        let request = request.header("authorization", format!("Bearer {}", key.reveal()));
+        let answer = api.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        answer.into_body().into_data_stream()
+    };
+    let (mut own, mut other) = (export(&ann).await, export(&bob).await);
+    assert!(next(&mut own).await.unwrap().is_ok());
+    revoke(&keys, &ann);
+    let broken = async {
+        loop {
+            match next(&mut own).await {
+                Some(Ok(_)) => tokio::task::yield_now().await,
+                end => return end,
+            }
+        }
+    };
+    let end = tokio::time::timeout(PATIENCE, broken).await.unwrap();
+    assert!(matches!(end, Some(Err(_))), "what came is not the whole: {end:?}");
+    assert!(next(&mut other).await.unwrap().is_ok());
+}
+
+async fn next(body: &mut BodyDataStream) -> Option<Result<Bytes, axum::Error>> {
+    std::future::poll_fn(|context| Pin::new(&mut *body).poll_next(context)).await
 }
 
 #[tokio::test]

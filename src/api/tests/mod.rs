@@ -1,6 +1,7 @@
 //! The API as its callers see it, over the naive reader, with the clock stopped.
 
 mod access;
+mod bounds;
 mod contracts;
 mod document;
 pub mod fixture;
@@ -240,6 +241,10 @@ fn a_receipt_is_for_who_may_see_every_row_and_the_quarantine_is_asked_strictly()
     let empty = get(&api, "/v1/receipts/audit/0/8?tenant=acme");
     assert_eq!(empty.status, StatusCode::NOT_FOUND, "nobody's rows are nobody's own");
     assert_eq!(get(&api, "/v1/receipts/audit/0/8").status, StatusCode::OK);
+    let beyond = get(&api, "/v1/receipts/audit/99999999999/8");
+    assert_eq!(beyond.status, StatusCode::NOT_FOUND);
+    let said = beyond.body["detail"].as_str().unwrap();
+    assert!(said.contains("audit 99999999999 8"), "as it was asked: {said}");
     for (path, parameter) in [
         ("/v1/receipts/audit/x/7", "partition"),
         ("/v1/receipts/audit/0/-1", "offset"),

@@ -1,15 +1,20 @@
 //! Stores that a test needs beside the log in memory: one that grows while it is read, one that does
-//! not answer.
+//! not answer, one that is never done.
 
+use std::pin::Pin;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::{Context, Poll};
 
+use bytes::Bytes;
+use futures_core::Stream;
 use uuid::Uuid;
 
-use crate::event::StoredEvent;
+use crate::event::{LogId, OffsetRange, StoredEvent};
 use crate::query::memory::MemoryReader;
 use crate::query::{
     Answer, Bucket, Chunks, EventReader, ExportFormat, Extents, Facet, Facets, FeedPage, FeedQuery,
-    Interval, Page, Query, ReadError, Selection, TenantScope,
+    Interval, NextRow, Page, Query, ReadError, Selection, TenantScope,
 };
 
 /// A store that events are added to between two questions.
@@ -129,6 +134,86 @@ impl EventReader for Broken {
 
     fn ready(&self) -> Answer<'_, ()> {
         Box::pin(async { Err(ReadError::Unavailable("it is down".into())) })
+    }
+}
+
+/// A store that is never done: it answers the first round of a feed, which finds nothing, and no other;
+/// of an export it always has more; of a page nothing ever.
+#[derive(Default)]
+pub struct Endless {
+    rounds: AtomicU32,
+    /// Pages that were asked for.
+    pub pages: AtomicU32,
+}
+
+impl Endless {
+    /// The only log, from offset 0 to 100.
+    pub fn log() -> LogId {
+        LogId::of_replay("c", "audit")
+    }
+
+    /// Where the first round of a feed ends.
+    pub const PASSED: i64 = 10;
+}
+
+impl EventReader for Endless {
+    fn page<'a>(&'a self, _: &'a Query) -> Answer<'a, Page> {
+        self.pages.fetch_add(1, Ordering::SeqCst);
+        Box::pin(std::future::pending())
+    }
+
+    fn get<'a>(&'a self, _: &'a TenantScope, _: Uuid) -> Answer<'a, Option<StoredEvent>> {
+        unasked()
+    }
+
+    fn count<'a>(&'a self, _: &'a Selection) -> Answer<'a, u64> {
+        Box::pin(async { Ok(0) })
+    }
+
+    fn histogram<'a>(&'a self, _: &'a Selection, _: Interval) -> Answer<'a, Vec<Bucket>> {
+        unasked()
+    }
+
+    fn facets<'a>(&'a self, _: &'a Selection, _: &'a Facet, _: u32) -> Answer<'a, Facets> {
+        unasked()
+    }
+
+    fn export<'a>(
+        &'a self,
+        _: &'a Selection,
+        _: ExportFormat,
+        _: Option<u64>,
+    ) -> Answer<'a, Chunks> {
+        Box::pin(async { Ok(Box::pin(Lines) as Chunks) })
+    }
+
+    fn extents(&self) -> Answer<'_, Extents> {
+        let all = OffsetRange { first: 0, last: 100 };
+        Box::pin(async move { Ok(Extents::from([(Endless::log(), all)])) })
+    }
+
+    fn feed<'a>(&'a self, query: &'a FeedQuery) -> Answer<'a, FeedPage> {
+        if self.rounds.fetch_add(1, Ordering::SeqCst) > 0 {
+            return Box::pin(std::future::pending());
+        }
+        let mut next = query.after.clone();
+        next.set(Endless::log(), NextRow::behind(Endless::PASSED));
+        Box::pin(async { Ok(FeedPage { events: Vec::new(), next }) })
+    }
+
+    fn ready(&self) -> Answer<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+/// Lines without end.
+struct Lines;
+
+impl Stream for Lines {
+    type Item = Result<Bytes, ReadError>;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(Some(Ok(Bytes::from_static(b"{}\n"))))
     }
 }
 

@@ -24,7 +24,7 @@ use winnow::token::{any, literal, take_while};
 
 use super::name::{self, Name, Test};
 use super::value::{End, Value, quoted, value};
-use super::{Fault, MOST_NESTED};
+use super::{Fault, MOST_NESTED, MOST_WORDS};
 use crate::event::Micros;
 use crate::query::{Comparison, Filter, words};
 
@@ -36,11 +36,13 @@ pub(super) type Parsed<T> = Result<T, ErrMode<Fault>>;
 pub(super) struct State {
     now: Micros,
     nested: usize,
+    /// Of free text, so far.
+    words: usize,
 }
 
 /// Read a whole query.
 pub(super) fn parse(text: &str, now: Micros) -> Result<Filter, Fault> {
-    let state = State { now, nested: 0 };
+    let state = State { now, nested: 0, words: 0 };
     let mut input = Input { input: LocatingSlice::new(text), state };
     let parsed = query(None, &mut input).and_then(|filter| {
         // Only a parenthesis ends a query before its text.
@@ -138,8 +140,20 @@ fn free_text(input: &mut Input<'_>) -> Parsed<Filter> {
     let Value { at, parts, is_anything } = value(End::Blank, input)?;
     match parts.as_slice() {
         _ if is_anything => Ok(Filter::everything()),
-        [text] if words(text).next().is_some() => Ok(Filter::Anywhere(text.clone())),
-        [_] => Err(fault(at, "there is no word in this to search for", &["letters or digits"])),
+        [text] => {
+            let found = words(text).count();
+            input.state.words += found;
+            if found == 0 {
+                let message = "there is no word in this to search for";
+                return Err(fault(at, message, &["letters or digits"]));
+            }
+            if input.state.words > MOST_WORDS {
+                let message =
+                    format!("from here on there are more than {MOST_WORDS} words of free text");
+                return Err(fault(at, message, &["fewer words"]));
+            }
+            Ok(Filter::Anywhere(text.clone()))
+        }
         _ => {
             let message = "free text finds whole words, without *; name a field: action:repo.*";
             Err(fault(at, message, &["whole words", "a field and a colon"]))

@@ -9,7 +9,8 @@
 //!
 //! # Invariants
 //! - A printed filter parses back to itself; no text panics.
-//! - A text is at most [`MOST_CHARACTERS`] long and nests at most [`MOST_NESTED`] deep.
+//! - A text is at most [`MOST_CHARACTERS`] long, nests at most [`MOST_NESTED`] deep, and looks for
+//!   [`MOST_WORDS`] words at most.
 //! - Nothing is guessed: a name that is not known, or a word that searches nothing, is an error.
 //!
 //! Deliberately unknown here: HTTP, SQL, whose logs may be seen.
@@ -34,6 +35,10 @@ pub const MOST_CHARACTERS: usize = 4_096;
 
 /// How many parentheses and negations may stand inside one another.
 pub const MOST_NESTED: usize = 32;
+
+/// How many words of free text a query may look for: each is a search of its own in the whole bytes of
+/// every event.
+pub const MOST_WORDS: usize = 64;
 
 /// What a text asks for; relative times are counted from `now`.
 pub fn parse(text: &str, now: Micros) -> Result<Filter, LanguageError> {

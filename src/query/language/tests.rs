@@ -115,6 +115,7 @@ fn a_query_means_what_it_says() {
 fn an_error_points_at_its_column_and_says_what_is_expected() {
     let deep = "(".repeat(MOST_NESTED + 1) + "a";
     let long = "ä".repeat(MOST_CHARACTERS + 1);
+    let wordy = format!("\"{}\" OR -(a b)", "a ".repeat(MOST_WORDS - 1));
     for (query, column, message, expected) in [
         ("", 1, "a condition is missing", "a condition"),
         ("actor.id:a actorid:b", 12, "the nearest is actor.id", "actor.id"),
@@ -148,6 +149,7 @@ fn an_error_points_at_its_column_and_says_what_is_expected() {
         ("occurred_at:2026*", 13, "no part", "[A TO B]"),
         ("attributes.\"a\" b", 15, "a colon is missing", ":"),
         (&deep, MOST_NESTED + 1, "nests deeper", "fewer parentheses and negations"),
+        (&wordy, 2 * MOST_WORDS + 9, "more than 64 words", "fewer words"),
         (&long, MOST_CHARACTERS + 1, "longer than", "a shorter query"),
     ] {
         let error = parse(query, NOW).expect_err(query);

@@ -39,6 +39,7 @@ use crate::access::Caller;
 use crate::api::Rows;
 use crate::api::auth::Unknown;
 use crate::api::refusal::{At, Refusal};
+use crate::api::render::rendered;
 use crate::query::{Query, Selection};
 
 /// The schema whose rows go out as they were written.
@@ -72,9 +73,7 @@ async fn list(State(reading): State<Reading>, request: Request) -> Result<Respon
     let (caller, head) = reading.caller(request).await?;
     unlimited(&caller)?;
     let question = Question::read(&head.uri)?;
-    let answer = within(wait.bound(), answer(&reading, &caller, &question)).await?;
-    let rows = Rows(answer.data.logs.len() as u64);
-    let mut response = (Extension(rows), Json(answer)).into_response();
+    let mut response = within(wait.bound(), answer(&reading, &caller, &question)).await?;
     if let Some(applied) = wait.applied() {
         response.headers_mut().insert("preference-applied", applied);
     }
@@ -91,7 +90,7 @@ async fn within<T>(
     }
 }
 
-async fn answer(reading: &Reading, caller: &Caller, asked: &Question) -> Result<Answer, Refusal> {
+async fn answer(reading: &Reading, caller: &Caller, asked: &Question) -> Result<Response, Refusal> {
     let now = (reading.api.now)();
     let (window, filter) = (asked.window(now), asked.filter.clone());
     let selection = Selection { tenants: caller.scope(&[]), window, filter };
@@ -106,8 +105,12 @@ async fn answer(reading: &Reading, caller: &Caller, asked: &Question) -> Result<
     })?;
     // A walk is in the window of its first page, and so is what it is counted among.
     let count = reading.api.reader.count(&query.selection).await?;
-    let logs = page.events.iter().map(answer::row).collect();
-    Ok(Answer { count, limit: asked.limit, skip: asked.skip, data: Data { logs } })
+    let (limit, skip, rows) = (asked.limit, asked.skip, Rows(page.events.len() as u64));
+    let answer = rendered(move || {
+        let logs = page.events.iter().map(answer::row).collect();
+        Ok(Answer { count, limit, skip, data: Data { logs } })
+    });
+    Ok((Extension(rows), answer.await).into_response())
 }
 
 fn words(refusal: &Refusal, asked: &Asked) -> Response {

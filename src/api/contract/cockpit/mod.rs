@@ -31,6 +31,7 @@ use super::{Asked, Contract, Endpoint};
 use crate::access::{Caller, Tenants};
 use crate::api::Rows;
 use crate::api::refusal::{At, Refusal};
+use crate::api::render::rendered;
 use crate::query::{
     Cursor, CursorError, CursorKey, Filter, Query, Selection, Start, TargetField, Window,
 };
@@ -77,9 +78,7 @@ async fn list(State(reading): State<Reading>, request: Request) -> Result<Respon
     }
     let tenant = tenant(&reading.api.tenants, &caller, &head.headers)?;
     let question = Question::read(&head.uri)?;
-    let answer = answer(&reading, &caller, tenant, &question).await?;
-    let rows = Rows(answer.items.len() as u64);
-    Ok((Extension(rows), Json(answer)).into_response())
+    answer(&reading, &caller, tenant, &question).await
 }
 
 /// The tenant that is meant; a foreign one cannot be told from one that does not exist.
@@ -98,7 +97,7 @@ async fn answer(
     caller: &Caller,
     tenant: String,
     asked: &Question,
-) -> Result<Answer, Refusal> {
+) -> Result<Response, Refusal> {
     let now = (reading.api.now)();
     let filter = Filter::All(vec![asked.filter.clone(), visible(caller)]);
     let (tenants, window) = (caller.scope(&[tenant]), asked.window(now));
@@ -128,18 +127,21 @@ async fn answer(
         Cursor { after, window, asked_at: now }.encode(query.digest(), &reading.api.cursors)
     };
     let is_behind = asked.token.is_some() || asked.page_number > 1;
-    Ok(Answer {
-        items: page.events.iter().map(answer::item).collect(),
-        pagination_parameters: PaginationParameters {
-            page_number: asked.page_number,
-            page_size: asked.page_size,
-        },
-        total_pages: total_count.div_ceil(asked.page_size.into()),
-        total_count,
-        has_previous_page: is_behind && total_count > 0,
-        has_next_page: page.next.is_some(),
-        continuation_token: page.next.map(token),
-    })
+    let continuation_token = page.next.map(token);
+    let Question { page_number, page_size, .. } = *asked;
+    let rows = Rows(page.events.len() as u64);
+    let answer = rendered(move || {
+        Ok(Answer {
+            items: page.events.iter().map(answer::item).collect(),
+            pagination_parameters: PaginationParameters { page_number, page_size },
+            total_pages: total_count.div_ceil(page_size.into()),
+            total_count,
+            has_previous_page: is_behind && total_count > 0,
+            has_next_page: continuation_token.is_some(),
+            continuation_token,
+        })
+    });
+    Ok((Extension(rows), answer.await).into_response())
 }
 
 fn too_far() -> Refusal {

@@ -28,6 +28,7 @@ use super::desk::{Desk, opened};
 use super::walk::LONGEST;
 use super::{Asked, Contract, Endpoint};
 use crate::access::{Caller, Role};
+use crate::api::render::rendered;
 use crate::api::write::Submission;
 use crate::api::{Refusal, Rows};
 use crate::query::{Query, Selection};
@@ -71,7 +72,7 @@ async fn list(
     State(desk): State<Desk>,
     Path(org_id): Path<String>,
     request: Request,
-) -> Result<(Extension<Rows>, Json<Value>), Refusal> {
+) -> Result<(Extension<Rows>, Response), Refusal> {
     let (head, body) = opened(request).await?;
     check_org_id(&org_id, "ListOrganizationAuditLogsRequest")?;
     let question = Question::read(&head.uri)?;
@@ -89,8 +90,12 @@ async fn list(
         query.selection = Question::default().selection(tenant, now);
         must_exist(&desk, query).await?;
     }
-    let logs: Vec<Value> = page.events.iter().map(answer::log).collect();
-    Ok((Extension(Rows(logs.len() as u64)), Json(json!({ "logs": logs }))))
+    let rows = Rows(page.events.len() as u64);
+    let answer = rendered(move || {
+        let logs: Vec<Value> = page.events.iter().map(answer::log).collect();
+        Ok(json!({ "logs": logs }))
+    });
+    Ok((Extension(rows), answer.await))
 }
 
 async fn one(

@@ -10,6 +10,7 @@
 
 use axum::extract::{Path, Request, State};
 use axum::http::request::Parts;
+use axum::response::Response;
 use axum::{Extension, Json};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -20,16 +21,17 @@ use super::filter;
 use super::record::{MEMBERS, Record};
 use super::rql::{Asked, Condition, Operand, Test};
 use crate::access::{Caller, Role};
+use crate::api::render::rendered;
 use crate::api::{Refusal, Rows};
 use crate::event::Micros;
-use crate::query::{Filter, Query, Selection, Window};
+use crate::query::{Filter, Page, Query, Selection, Window};
 
 /// An event may say that it happened up to a day after it came.
 const AHEAD: Micros = 2 * 86_400_000_000;
 
 /// A page.
 #[derive(Serialize)]
-pub(super) struct Answer {
+struct Answer {
     #[serde(rename = "$meta")]
     meta: Meta,
     data: Vec<Record>,
@@ -37,7 +39,7 @@ pub(super) struct Answer {
 
 /// What of it is here.
 #[derive(Serialize)]
-pub(super) struct Meta {
+struct Meta {
     pagination: Value,
     omitted: Vec<String>,
 }
@@ -45,7 +47,7 @@ pub(super) struct Meta {
 pub(super) async fn list(
     State(desk): State<Desk>,
     request: Request,
-) -> Result<(Extension<Rows>, Json<Answer>), Refusal> {
+) -> Result<(Extension<Rows>, Response), Refusal> {
     let (caller, head) = reader(&desk, request).await?;
     let asked = Asked::read(head.uri.query().unwrap_or_default())?;
     let omitted = omitted(&asked.select)?;
@@ -54,22 +56,26 @@ pub(super) async fn list(
     let order = filter::order(&asked.order)?;
     let selection = everything(&caller, now, filter);
     let mut query = Query { order, raw: true, ..Query::new(selection, asked.limit) };
-    let mut data = Vec::new();
+    let mut page = Page::default();
     if asked.limit > 0 {
         let walk = Walk { caller: &caller, time: "", now };
-        let page = desk.walks.page(&*desk.api.reader, walk, &mut query, ("offset", asked.offset));
-        data = page.await?.events.iter().map(Record::of).collect();
-    }
-    for record in &mut data {
-        if asked.render {
-            record.render();
-        }
-        record.without(&omitted);
+        let offset = ("offset", asked.offset);
+        page = desk.walks.page(&*desk.api.reader, walk, &mut query, offset).await?;
     }
     let total = desk.api.reader.count(&query.selection).await?;
     let pagination = json!({ "offset": asked.offset, "limit": asked.limit, "total": total });
-    let rows = Rows(data.len() as u64);
-    Ok((Extension(rows), Json(Answer { meta: Meta { pagination, omitted }, data })))
+    let rows = Rows(page.events.len() as u64);
+    let answer = rendered(move || {
+        let mut data: Vec<Record> = page.events.iter().map(Record::of).collect();
+        for record in &mut data {
+            if asked.render {
+                record.render();
+            }
+            record.without(&omitted);
+        }
+        Ok(Answer { meta: Meta { pagination, omitted }, data })
+    });
+    Ok((Extension(rows), answer.await))
 }
 
 pub(super) async fn one(
