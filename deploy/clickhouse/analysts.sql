@@ -92,3 +92,9 @@ GRANT SELECT ON trailhouse.resolutions TO trailhouse_auditor;
 GRANT SELECT ON trailhouse.batches TO trailhouse_auditor;
 
 GRANT SELECT ON trailhouse.gaps TO trailhouse_auditor;
+
+GRANT SELECT ON trailhouse.retired TO trailhouse_auditor;
+
+GRANT SELECT ON trailhouse.retirements TO trailhouse_auditor;
+
+GRANT SELECT ON trailhouse.holds TO trailhouse_auditor;

@@ -15,6 +15,7 @@
 mod ranges;
 mod receipt;
 mod report;
+mod row;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -22,4 +23,5 @@ mod verify;
 
 pub use receipt::{Receipt, State, receipt};
 pub use report::{Finding, Findings, Found, Gap, Offsets, PartitionReport, Report, Rows};
+pub use row::{QuarantinedRow, RetiredRow, SkippedRow, StoredRow};
 pub use verify::{Scope, verify};

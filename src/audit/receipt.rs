@@ -12,13 +12,13 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 
-use crate::event::{Micros, OffsetRange};
+use super::row::{QuarantinedRow, RetiredRow, SkippedRow, StoredRow, rfc3339};
+use crate::event::OffsetRange;
 use crate::query::ReadError;
 use crate::source::kafka::LogEnds;
-use crate::warehouse::{EventTrace, GapKind, GapLine, QuarantineTrace, Warehouse};
+use crate::warehouse::{GapKind, GapLine, Warehouse};
 
 /// Where a record ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -28,6 +28,9 @@ pub enum State {
     Stored,
     /// It, or an element of it, is in `quarantine`.
     Quarantined,
+    /// It, or an element of it, was stored, and was deleted or redacted since: by retention, or for
+    /// a subject.
+    Retired,
     /// A rule left it out.
     Skipped,
     /// There is no record at this offset.
@@ -61,6 +64,8 @@ pub struct Receipt {
     pub events: Vec<StoredRow>,
     /// Its rows in `quarantine`.
     pub quarantined: Vec<QuarantinedRow>,
+    /// What was retired of it.
+    pub retired: Vec<RetiredRow>,
     /// What a rule left out of it.
     pub skipped: Vec<SkippedRow>,
     /// Indexes that should have a row and have none, as far as their neighbours tell.
@@ -75,49 +80,6 @@ pub struct Receipt {
     pub log_start: i64,
     /// One past the last offset that Kafka holds.
     pub log_end: i64,
-}
-
-/// A row of `events`.
-#[derive(Debug, Clone, Serialize)]
-pub struct StoredRow {
-    /// Place inside a record that fans out.
-    pub index: u32,
-    /// The event's id.
-    pub id: String,
-    /// Whose log it is.
-    pub tenant: String,
-    /// The mapping that made it.
-    pub schema: String,
-    /// What was done.
-    pub action: String,
-    /// When it happened.
-    pub occurred_at: String,
-    /// When ClickHouse took it.
-    pub ingested_at: String,
-}
-
-/// A row of `quarantine`.
-#[derive(Debug, Clone, Serialize)]
-pub struct QuarantinedRow {
-    /// Place inside a record that fans out.
-    pub index: u32,
-    /// Whose log it would have been; empty when unknown.
-    pub tenant: String,
-    /// Stable code of the class of fault.
-    pub reason: String,
-    /// The thing, the place and what would mend it.
-    pub sentence: String,
-    /// When ClickHouse took it.
-    pub ingested_at: String,
-}
-
-/// What a rule left out.
-#[derive(Debug, Clone, Serialize)]
-pub struct SkippedRow {
-    /// Place inside a record that fans out.
-    pub index: u32,
-    /// The rule.
-    pub rule: String,
 }
 
 /// A batch.
@@ -153,10 +115,12 @@ pub async fn receipt(
     let gaps = warehouse.gaps(log).await?;
     let events = warehouse.events_at(log, offset).await?;
     let quarantined = warehouse.quarantine_at(log, offset).await?;
+    let retired = warehouse.retired_at(log, offset).await?;
 
     let mut indexes = BTreeSet::new();
     let rows = events.iter().map(|row| row.index).chain(quarantined.iter().map(|row| row.index));
     let duplicated = rows.filter(|index| !indexes.insert(*index)).count() as u64;
+    indexes.extend(retired.iter().map(|row| row.index));
     let mut skipped: Vec<(u32, String)> = Vec::new();
     for (rule, index) in batches.iter().flat_map(|batch| &batch.skipped) {
         // Stored by another batch, under another mapping.
@@ -179,6 +143,8 @@ pub async fn receipt(
     };
     let state = if !lost_indexes.is_empty() {
         State::Lost
+    } else if !retired.is_empty() {
+        State::Retired
     } else if !quarantined.is_empty() {
         State::Quarantined
     } else if !events.is_empty() {
@@ -213,6 +179,7 @@ pub async fn receipt(
         state,
         events: events.into_iter().map(StoredRow::from).collect(),
         quarantined: quarantined.into_iter().map(QuarantinedRow::from).collect(),
+        retired: retired.into_iter().map(RetiredRow::from).collect(),
         skipped: skipped.into_iter().map(|(index, rule)| SkippedRow { index, rule }).collect(),
         lost_indexes,
         duplicated,
@@ -221,32 +188,6 @@ pub async fn receipt(
         log_start: ends.start,
         log_end: ends.end,
     })
-}
-
-impl From<EventTrace> for StoredRow {
-    fn from(row: EventTrace) -> StoredRow {
-        StoredRow {
-            index: row.index,
-            id: row.id.to_string(),
-            tenant: row.tenant,
-            schema: row.schema,
-            action: row.action,
-            occurred_at: rfc3339(row.occurred_at),
-            ingested_at: rfc3339(row.ingested_at),
-        }
-    }
-}
-
-impl From<QuarantineTrace> for QuarantinedRow {
-    fn from(row: QuarantineTrace) -> QuarantinedRow {
-        QuarantinedRow {
-            index: row.index,
-            tenant: row.tenant,
-            reason: row.reason,
-            sentence: row.sentence,
-            ingested_at: rfc3339(row.ingested_at),
-        }
-    }
 }
 
 impl fmt::Display for Receipt {
@@ -260,6 +201,7 @@ impl fmt::Display for Receipt {
         match self.state {
             State::Stored => write!(f, "stored")?,
             State::Quarantined => write!(f, "quarantined")?,
+            State::Retired => write!(f, "retired")?,
             State::Skipped => write!(f, "skipped")?,
             State::Empty => write!(f, "no record at this offset")?,
             State::NotYet => write!(f, "not yet: {stored_to}; Kafka's log ends before {log_end}")?,
@@ -283,6 +225,12 @@ impl fmt::Display for Receipt {
         for QuarantinedRow { index, reason, sentence, ingested_at, .. } in &self.quarantined {
             write!(f, "\n  quarantined index {index}: {reason}: {sentence}, at {ingested_at}")?;
         }
+        for RetiredRow { index, form, kind, sha256, retirement, retired_at, .. } in &self.retired {
+            write!(
+                f,
+                "\n  {form} index {index} by {kind} {retirement}, at {retired_at}\n    sha256 {sha256}"
+            )?;
+        }
         for SkippedRow { index, rule } in &self.skipped {
             write!(f, "\n  skipped index {index} by {rule}")?;
         }
@@ -297,9 +245,4 @@ impl fmt::Display for Receipt {
         }
         Ok(())
     }
-}
-
-fn rfc3339(at: Micros) -> String {
-    let time = DateTime::from_timestamp_micros(at);
-    time.map_or_else(|| at.to_string(), |time| time.to_rfc3339_opts(SecondsFormat::Micros, true))
 }

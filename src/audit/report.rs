@@ -68,6 +68,8 @@ pub struct Offsets {
     pub stored: u64,
     /// With a row in `quarantine`.
     pub quarantined: u64,
+    /// With a row that was deleted or redacted, and is on record in `retired`.
+    pub retired: u64,
     /// Left out by a rule, all of it.
     pub skipped: u64,
     /// Without a record: transaction markers, and what compaction took.
@@ -89,6 +91,8 @@ pub struct Rows {
     pub events: u64,
     /// In `quarantine`.
     pub quarantine: u64,
+    /// In `retired`: in neither table any more, or redacted.
+    pub retired: u64,
 }
 
 /// What is wrong.
@@ -231,6 +235,7 @@ impl fmt::Display for Report {
             sum(|p| p.findings.duplicated.rows),
         )?;
         for (name, rows) in [
+            ("retired", sum(|p| p.rows.retired)),
             ("unaccounted for", sum(|p| p.findings.unaccounted.rows)),
             ("in altered batches", sum(|p| p.findings.altered.rows)),
         ] {
@@ -244,8 +249,8 @@ impl fmt::Display for Report {
 
 impl fmt::Display for PartitionReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Offsets { stored, quarantined, skipped, empty, gap, not_yet, unaccounted, lost } =
-            self.offsets;
+        let Offsets { stored, quarantined, retired, skipped, empty, gap, .. } = self.offsets;
+        let Offsets { not_yet, unaccounted, lost, .. } = self.offsets;
         if self.to < self.from {
             return writeln!(f, "{}/{}: no offsets", self.topic, self.partition);
         }
@@ -253,6 +258,7 @@ impl fmt::Display for PartitionReport {
         let states = [
             (stored, "stored"),
             (quarantined, "quarantined"),
+            (retired, "retired"),
             (skipped, "skipped"),
             (empty, "empty"),
             (gap, "gap"),

@@ -9,6 +9,7 @@
 //!   memory is bounded by a chunk and the batches over its edge.
 //! - Where batches overlap (offsets were set back), their union counts. There a newer mapping may
 //!   have made rows of what an older one skipped, so rows beyond a batch's own number are no fault.
+//! - What was retired on record is neither lost nor altered.
 //!
 //! Deliberately unknown here: how anything is asked.
 
@@ -88,6 +89,8 @@ impl Sweep {
             let offsets = (stretch.last - stretch.first + 1) as u64;
             self.rows.events += offsets * stretch.events;
             self.rows.quarantine += offsets * stretch.quarantined;
+            self.rows.retired +=
+                offsets * (stretch.gone_events + stretch.gone_quarantined + stretch.redacted);
             if stretch.repeats > 0 {
                 self.findings.duplicated.add(Finding {
                     first: stretch.first,
@@ -129,8 +132,10 @@ impl Sweep {
             let those = chunk.stretches.iter().filter(|stretch| holds(stretch));
             Ranges::ascending(those.map(|stretch| (stretch.first, stretch.last)))
         };
-        let quarantined = all(&|stretch| stretch.quarantined > 0);
-        let stored = all(&|stretch| stretch.quarantined == 0 && stretch.events > 0);
+        let retired = all(&is_retired);
+        let quarantined = all(&|stretch| stretch.quarantined > 0 && !is_retired(stretch));
+        let is_stored = |stretch: &Stretch| stretch.quarantined == 0 && stretch.events > 0;
+        let stored = all(&|stretch| is_stored(stretch) && !is_retired(stretch));
         let skipped = all(&|stretch| stretch.positions == 0);
         let present = all(&|_| true);
 
@@ -149,6 +154,7 @@ impl Sweep {
         let offsets = &mut self.offsets;
         offsets.stored += stored.and(&answered).len();
         offsets.quarantined += quarantined.and(&answered).len();
+        offsets.retired += retired.and(&answered).len();
         offsets.skipped += skipped.and(&answered).len();
         offsets.empty += empty.len();
         offsets.gap += gaps.without(&present).len();
@@ -172,8 +178,9 @@ impl Sweep {
                 }
                 let (first, last) = (stretch.first.max(range.first), stretch.last.min(range.last));
                 let offsets = (last - first + 1) as u64;
-                open.events += offsets * stretch.events;
-                open.quarantined += offsets * stretch.quarantined;
+                // What was retired counts where it was.
+                open.events += offsets * (stretch.events + stretch.gone_events);
+                open.quarantined += offsets * (stretch.quarantined + stretch.gone_quarantined);
                 open.positions += offsets * stretch.positions;
                 open.repeats += offsets * stretch.repeats;
                 if stretch.holes > 0 && open.places.len() < MOST_PLACES {
@@ -218,4 +225,9 @@ impl Sweep {
         }
         (open.events, open.quarantined, open.repeats) == (event_rows, quarantined_rows, 0)
     }
+}
+
+/// Whether any row of an offset was retired.
+fn is_retired(stretch: &Stretch) -> bool {
+    stretch.gone_events + stretch.gone_quarantined + stretch.redacted > 0
 }

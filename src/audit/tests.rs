@@ -74,6 +74,35 @@ fn every_offset_has_one_state_however_the_log_is_cut_into_chunks() {
 }
 
 #[test]
+fn what_was_retired_on_record_is_not_lost_and_its_neighbours_still_count() {
+    // 5 to 7 were deleted, 10 to 12 of the quarantine; 20 and 21 redacted; 30 is gone without a word.
+    let gone = Stretch { events: 0, gone_events: 1, ..event(5, 7) };
+    let was_bad =
+        Stretch { first: 10, last: 12, gone_quarantined: 1, positions: 1, ..Stretch::default() };
+    let redacted = Stretch { redacted: 1, ..event(20, 21) };
+    let stretches = [
+        event(0, 4),
+        gone,
+        event(8, 9),
+        was_bad,
+        event(13, 19),
+        redacted,
+        event(22, 29),
+        event(31, 69),
+        event(75, 79),
+        event(85, 99),
+    ];
+    let first = BatchLine { quarantined_rows: 3, ..batch(0, 39, 37) };
+    for chunk in CHUNKS {
+        let found = sweep(99, chunk, &stretches, &[first, batch(40, 79, 35), batch(85, 99, 15)]);
+        assert_eq!((found.offsets.retired, found.offsets.quarantined), (8, 0), "{chunk}");
+        assert_eq!((found.rows.retired, found.rows.events), (8, 83), "{chunk}");
+        assert_eq!(found.findings.lost.ranges, [finding(30, 30, 1, 1)], "{chunk}");
+        assert!(found.findings.unaccounted.ranges.is_empty(), "{chunk}: {:?}", found.findings);
+    }
+}
+
+#[test]
 fn what_is_missing_is_lost_where_it_was() {
     // 5 to 7 were deleted; the batch of 40 to 44 has gone with all its rows.
     let stretches = [event(0, 4), event(8, 39), event(45, 69), event(75, 79), event(85, 99)];

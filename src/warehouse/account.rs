@@ -29,14 +29,20 @@ pub struct Stretch {
     pub events: u64,
     /// Positions in `quarantine`, an offset.
     pub quarantined: u64,
-    /// Positions in either, an offset.
+    /// Positions in either, or retired, an offset.
     pub positions: u64,
-    /// Positions in neither that a rule left out, an offset.
+    /// Positions that only a rule left out, an offset.
     pub skipped: u64,
     /// Rows whose position another row has too, an offset.
     pub repeats: u64,
-    /// Positions below the highest that are neither stored nor left out, an offset.
+    /// Positions below the highest that are neither stored, retired nor left out, an offset.
     pub holes: u64,
+    /// Positions in neither that were retired from `events`, an offset.
+    pub gone_events: u64,
+    /// Positions in neither that were retired from `quarantine`, an offset.
+    pub gone_quarantined: u64,
+    /// Positions in `events` that were to be redacted, an offset.
+    pub redacted: u64,
 }
 
 /// A row of `batches`, for counting.
@@ -80,45 +86,60 @@ pub struct Incarnation {
     pub rows: u64,
 }
 
+/// What offsets of a stretch have alike.
+const COUNTS: &str = "events, quarantined, positions, skipped, repeats, holes, gone_events, gone_quarantined, redacted";
+
+/// Places of the question behind the two tables and what a rule left out.
+const WAS_EVENT: u8 = 3;
+const WAS_QUARANTINED: u8 = 4;
+
 impl Warehouse {
-    /// Offsets of a range that have a row, or were left out by a rule.
+    /// Offsets of a range that have a row, had one that was retired, or were left out by a rule.
     pub async fn stretches(
         &self,
         log: &LogId,
         range: OffsetRange,
     ) -> Result<Vec<Stretch>, ReadError> {
         let sql = format!(
-            "SELECT min(o) AS first, max(o) AS last, events, quarantined, positions, skipped, repeats, holes FROM (
-                SELECT *, o - toInt64(row_number() OVER (
-                    PARTITION BY events, quarantined, positions, skipped, repeats, holes ORDER BY o)) AS island
+            "SELECT min(o) AS first, max(o) AS last, {COUNTS} FROM (
+                SELECT *, o - toInt64(row_number() OVER (PARTITION BY {COUNTS} ORDER BY o)) AS island
                 FROM (
                     SELECT o, countIf(in_events > 0) AS events, countIf(in_quarantine > 0) AS quarantined,
-                           countIf(rows > 0) AS positions, countIf(rows = 0) AS skipped,
-                           toUInt64(sum(rows) - positions) AS repeats,
-                           toUInt64(max(i) + 1 - count()) AS holes
+                           countIf(rows > 0 OR was > 0) AS positions, countIf(rows = 0 AND was = 0) AS skipped,
+                           toUInt64(sum(rows) - countIf(rows > 0)) AS repeats,
+                           toUInt64(max(i) + 1 - count()) AS holes,
+                           countIf(rows = 0 AND was = {WAS_EVENT}) AS gone_events,
+                           countIf(rows = 0 AND was = {WAS_QUARANTINED}) AS gone_quarantined,
+                           countIf(in_events > 0 AND is_redacted) AS redacted
                     FROM (
                         SELECT o, i, countIf(place = 0) AS in_events, countIf(place = 1) AS in_quarantine,
-                               in_events + in_quarantine AS rows
+                               in_events + in_quarantine AS rows, maxIf(place, place >= {WAS_EVENT}) AS was,
+                               countIf(redacted_there) > 0 AS is_redacted
                         FROM (
-                            SELECT kafka_offset AS o, kafka_index AS i, 0 AS place FROM events
+                            SELECT kafka_offset AS o, kafka_index AS i, 0 AS place, false AS redacted_there FROM events
                             WHERE {IS_LOG} AND kafka_offset BETWEEN ? AND ?
                             UNION ALL
-                            SELECT kafka_offset, kafka_index, 1 FROM quarantine
+                            SELECT kafka_offset, kafka_index, 1, false FROM quarantine
                             WHERE {IS_LOG} AND kafka_offset BETWEEN ? AND ?
                             UNION ALL
-                            SELECT left_out.2, left_out.3, 2 FROM batches ARRAY JOIN skipped AS left_out
+                            SELECT left_out.2, left_out.3, 2, false FROM batches ARRAY JOIN skipped AS left_out
                             WHERE {IS_LOG} AND last_offset >= ? AND first_offset <= ?
                               AND left_out.2 BETWEEN ? AND ?
+                            UNION ALL
+                            SELECT kafka_offset, kafka_index,
+                                   if(retired.place = 'events', {WAS_EVENT}, {WAS_QUARANTINED}), form = 'redacted'
+                            FROM retired WHERE {IS_LOG} AND kafka_offset BETWEEN ? AND ?
                         ) GROUP BY o, i
                     ) GROUP BY o
                 )
-            ) GROUP BY events, quarantined, positions, skipped, repeats, holes, island ORDER BY first"
+            ) GROUP BY {COUNTS}, island ORDER BY first"
         );
         self.in_time(async {
             let mut query = self.of_log(&sql, log).await?.bind(range.first).bind(range.last);
             for _ in ["quarantine", "batches"] {
                 query = bind(query, log).bind(range.first).bind(range.last);
             }
+            query = bind(query.bind(range.first).bind(range.last), log);
             query.bind(range.first).bind(range.last).fetch_all().await
         })
         .await

@@ -4,8 +4,9 @@
 //! two ledgers.
 //!
 //! # Invariants
-//! - A position is looked for in `events` and in `quarantine`: found in either, it is stored,
-//!   whatever mapping put it there.
+//! - A position is looked for in `events`, in `quarantine` and in `retired`: found in any, it is
+//!   stored, whatever mapping put it there. So what was retired is not stored again when its offsets
+//!   are read again, and a batch counts it where it was.
 //! - Ranges in `batches` may overlap, where offsets were set back; they are read as a union.
 //!
 //! Deliberately unknown here: what follows from an answer.
@@ -118,6 +119,9 @@ pub struct GapRow {
     pub accepted: bool,
 }
 
+/// Where a position may be found.
+const PLACES: [&str; 3] = ["events", "quarantine", "retired"];
+
 /// Rows of one log, as a condition with four `?`.
 pub(super) const IS_LOG: &str =
     "kafka_cluster = ? AND kafka_topic = ? AND kafka_incarnation = ? AND kafka_partition = ?";
@@ -131,8 +135,7 @@ impl Warehouse {
         let in_batches: Option<i64> =
             soon(self.of_log(&in_batches, log).await?.fetch_one()).await?;
         let mut highest = in_batches;
-        for table in [Table::Events, Table::Quarantine] {
-            let table = table.name();
+        for table in PLACES {
             let sql = format!(
                 "SELECT maxOrNull(kafka_offset) FROM {table} WHERE {IS_LOG} AND kafka_offset > ?"
             );
@@ -160,13 +163,12 @@ impl Warehouse {
         soon(bind(self.of_log(&sql, log).await?, log).fetch_one()).await
     }
 
-    /// Which positions of a range are stored, as (offset, index), each as often as it is there.
+    /// Which positions of a range are stored, or were and are retired, as (offset, index).
     pub async fn stored(&self, log: &LogId, range: OffsetRange) -> Result<Vec<(i64, u32)>, Error> {
         let mut found = Vec::new();
-        for table in [Table::Events, Table::Quarantine] {
+        for table in PLACES {
             let sql = format!(
-                "SELECT kafka_offset, kafka_index FROM {} WHERE {IS_LOG} AND kafka_offset BETWEEN ? AND ?",
-                table.name()
+                "SELECT kafka_offset, kafka_index FROM {table} WHERE {IS_LOG} AND kafka_offset BETWEEN ? AND ?"
             );
             let query = self.of_log(&sql, log).await?.bind(range.first).bind(range.last);
             found.extend(soon(query.fetch_all::<(i64, u32)>()).await?);
@@ -174,31 +176,39 @@ impl Warehouse {
         Ok(found)
     }
 
-    /// What is stored of a range.
+    /// What is stored of a range; what was retired of it counts as it was.
     pub async fn summary(&self, log: &LogId, range: OffsetRange) -> Result<Summary, Error> {
-        let rows = |table: Table, mapping: &str, version: &str| {
-            format!(
-                "SELECT '{0}' AS place, kafka_offset, kafka_index, {mapping} AS mapping,
-                        {version} AS version, SHA256(raw) AS digest
-                 FROM {0} WHERE {IS_LOG} AND kafka_offset BETWEEN ? AND ?",
-                table.name()
-            )
-        };
+        let within = format!("{IS_LOG} AND kafka_offset BETWEEN ? AND ?");
+        let position = "kafka_offset, kafka_index";
+        let zero = super::act::ZERO;
+        // A row that was redacted has other bytes, and its digest stands in `retired`.
+        let whole = format!(
+            "SELECT {position} FROM events WHERE {within} AND retired_by = {zero}
+             UNION ALL SELECT {position} FROM quarantine WHERE {within}"
+        );
         // In hex, for a FixedString that becomes a String loses the zero bytes at its end.
         let sql = format!(
             "SELECT countIf(place = 'events') AS event_rows,
                     countIf(place = 'quarantine') AS quarantined_rows,
-                    arraySort(groupUniqArrayIf((mapping, version), place = 'events')) AS mapping_versions,
+                    arraySort(groupUniqArrayIf((mapping, version), place = 'events' AND mapping != '')) AS mapping_versions,
                     SHA256(unhex(arrayStringConcat(arrayMap(row -> row.3,
                         arraySort(groupArray((kafka_offset, kafka_index, hex(digest)))))))) AS digest,
                     assumeNotNull((SELECT count() FROM batches
                      WHERE {IS_LOG} AND first_offset = ? AND last_offset = ?)) AS batches
-             FROM ({} UNION ALL {})",
-            rows(Table::Events, "toString(schema)", "mapping_version"),
-            rows(Table::Quarantine, "''", "toUInt16(0)"),
+             FROM (
+                 SELECT 'events' AS place, {position}, toString(schema) AS mapping, mapping_version AS version,
+                        SHA256(raw) AS digest
+                 FROM events WHERE {within} AND retired_by = {zero}
+                 UNION ALL
+                 SELECT 'quarantine', {position}, '', toUInt16(0), SHA256(raw) FROM quarantine WHERE {within}
+                 UNION ALL
+                 SELECT toString(any(r.place)), {position}, '', toUInt16(0), any(r.digest)
+                 FROM retired AS r WHERE {within} AND ({position}) NOT IN ({whole})
+                 GROUP BY {position}
+             )"
         );
         let mut query = self.of_log(&sql, log).await?.bind(range.first).bind(range.last);
-        for _ in [Table::Events, Table::Quarantine] {
+        for _ in ["events", "quarantine", "retired", "events", "quarantine"] {
             query = bind(query, log).bind(range.first).bind(range.last);
         }
         soon(query.fetch_one()).await

@@ -70,6 +70,14 @@ pub const ALL: &[Migration] = &[
         "audit_events",
         include_str!("../../deploy/clickhouse/0010_audit_events.sql"),
     ),
+    Migration::of(11, "retirements", include_str!("../../deploy/clickhouse/0011_retirements.sql")),
+    Migration::of(12, "retired", include_str!("../../deploy/clickhouse/0012_retired.sql")),
+    Migration::of(13, "holds", include_str!("../../deploy/clickhouse/0013_holds.sql")),
+    Migration::of(
+        14,
+        "events_retired_by",
+        include_str!("../../deploy/clickhouse/0014_events_retired_by.sql"),
+    ),
 ];
 
 impl Migration {

@@ -12,6 +12,7 @@
 //! Deliberately unknown here: Kafka, HTTP routes, how an event is made.
 
 mod account;
+mod act;
 mod aggregate;
 pub mod block;
 mod column;
@@ -20,6 +21,7 @@ mod error;
 mod export;
 mod feed;
 mod fitness;
+mod hold;
 mod insert;
 mod key;
 mod ledger;
@@ -27,6 +29,8 @@ pub mod migrate;
 pub mod outcome;
 mod quarantine;
 mod replay;
+mod retention;
+mod retire;
 mod row;
 mod select;
 mod statement;
@@ -42,16 +46,20 @@ use clickhouse::{Client, Compression};
 use tokio::sync::OnceCell;
 
 pub use account::{BatchLine, GapLine, Incarnation, Stretch};
+pub use act::{Act, Due, Form};
 pub use config::ClickHouseConfig;
 pub use error::ServerError;
 pub(crate) use error::error_code;
+pub use hold::{ALL_TIME, Hold, NewHold};
 pub use insert::{Table, Token};
 pub use ledger::{BatchRow, GapKind, GapRow, Reach, Summary};
 pub use outcome::InsertError;
 pub use quarantine::{Origin, Quarantined, Rejected, Resolution, Wanted};
 pub use replay::{Candidate, Unplanned};
+pub use retention::RetentionConfig;
+pub use retire::{DuePart, Ended, MOST_ROWS_A_STEP};
 pub use tally::Tally;
-pub use trace::{BatchTrace, EventTrace, QuarantineTrace};
+pub use trace::{BatchTrace, EventTrace, QuarantineTrace, RetiredTrace};
 
 /// How long ClickHouse may work on one read, and how long we wait for it.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(30);

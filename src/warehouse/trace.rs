@@ -1,6 +1,7 @@
 //! What is stored of one record: the questions that a receipt asks.
 //!
-//! In: a [`LogId`], an offset. Out: its rows in `events` and `quarantine`, and the batches over it.
+//! In: a [`LogId`], an offset. Out: its rows in `events` and `quarantine`, those that were
+//! retired, and the batches over it.
 //!
 //! # Invariants
 //! - Rows come in the order of their index; a repeated row comes as often as it is there.
@@ -51,6 +52,27 @@ pub struct QuarantineTrace {
     pub ingested_at: Micros,
 }
 
+/// A row that was retired.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+pub struct RetiredTrace {
+    /// Place inside a record that fans out.
+    pub index: u32,
+    /// The event's id; zero for a quarantined row.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub id: Uuid,
+    /// `deleted` or `redacted`.
+    pub form: String,
+    /// SHA-256 of its bytes as they were stored, in hex.
+    pub digest: String,
+    /// The act.
+    #[serde(with = "clickhouse::serde::uuid")]
+    pub retirement: Uuid,
+    /// Why: `retention` or `erasure`.
+    pub kind: String,
+    /// When, microseconds since the Unix epoch.
+    pub retired_at: Micros,
+}
+
 /// A batch over an offset.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
 pub struct BatchTrace {
@@ -90,6 +112,38 @@ impl Warehouse {
              FROM quarantine AS t WHERE {IS_LOG} AND kafka_offset = ? ORDER BY kafka_index"
         );
         self.in_time(async { self.of_log(&sql, log).await?.bind(offset).fetch_all().await }).await
+    }
+
+    /// The rows of a record that are retired: gone, or redacted. One that a hold has kept is not.
+    pub async fn retired_at(
+        &self,
+        log: &LogId,
+        offset: i64,
+    ) -> Result<Vec<RetiredTrace>, ReadError> {
+        let zero = super::act::ZERO;
+        let whole = format!(
+            "SELECT kafka_index FROM events WHERE {IS_LOG} AND kafka_offset = ? AND retired_by = {zero}
+             UNION ALL SELECT kafka_index FROM quarantine WHERE {IS_LOG} AND kafka_offset = ?"
+        );
+        let sql = format!(
+            "SELECT t.kafka_index AS index, any(t.id) AS id,
+                    toString(argMin(t.form, t.at)) AS form, lower(hex(any(t.digest))) AS digest,
+                    argMin(t.retirement, t.at) AS retirement, argMin(r.kind, t.at) AS kind,
+                    toUnixTimestamp64Milli(min(t.at)) * 1000 AS retired_at
+             FROM retired AS t
+             LEFT JOIN (SELECT id, toString(any(kind)) AS kind FROM retirements GROUP BY id) AS r
+             ON t.retirement = r.id
+             WHERE {IS_LOG} AND kafka_offset = ? AND kafka_index NOT IN ({whole})
+             GROUP BY index ORDER BY index"
+        );
+        self.in_time(async {
+            let mut query = self.of_log(&sql, log).await?.bind(offset);
+            for _ in ["events", "quarantine"] {
+                query = super::ledger::bind(query, log).bind(offset);
+            }
+            query.fetch_all().await
+        })
+        .await
     }
 
     /// The batches over an offset, the first that was stored before the others.

@@ -164,6 +164,8 @@ fn an_analyst_reads_nothing_else_and_an_auditor_no_keys() {
         ("resolutions", true),
         ("batches", true),
         ("gaps", true),
+        ("retired", true),
+        ("holds", true),
         ("replays", false),
         ("api_keys", false),
         ("schema_migrations", false),
