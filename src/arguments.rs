@@ -8,6 +8,7 @@
 //! Deliberately unknown here: what the subcommands do.
 
 mod key;
+mod lifecycle;
 mod quarantine;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use trailhouse::demo::BrokerMode;
 use trailhouse::event::PartitionId;
 
 pub use key::KeyCommand;
+pub use lifecycle::LifecycleCommand;
 pub use quarantine::QuarantineCommand;
 
 /// A company's whole audit trail, from Kafka into ClickHouse, and answered over HTTP.
@@ -181,6 +183,9 @@ Exit code 1 for a record that is lost or that nobody knows of.")]
         #[arg(long, value_enum, default_value_t)]
         output: OutputFormat,
     },
+
+    #[command(flatten)]
+    Lifecycle(LifecycleCommand),
 
     /// Check the configuration and every mapping file; every problem with its line. Exit code 78.
     #[command(after_help = "Example:

@@ -22,7 +22,9 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use serde::Serialize;
 use trailhouse::app::output::{output, reader_left, say, tell};
-use trailhouse::app::{Service, audit, ingest, key, mappings, produce, quarantine, replay};
+use trailhouse::app::{
+    Service, audit, ingest, key, lifecycle, mappings, produce, quarantine, replay,
+};
 use trailhouse::audit::Scope;
 use trailhouse::config::{Config, Loaded};
 use trailhouse::demo::{self, DemoOptions};
@@ -247,6 +249,12 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                     KeyCommand::Revoke { key } => key::revoke(&loaded, &key, &mut out).await?,
                 }
                 Ok(ExitCode::SUCCESS)
+            })
+            .await
+        }
+        Command::Lifecycle(command) => {
+            with(command.config().map(Path::to_owned).as_deref(), async |loaded| {
+                Ok(exit(lifecycle::run(&loaded, command.into(), &mut output()).await?))
             })
             .await
         }

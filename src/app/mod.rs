@@ -17,12 +17,14 @@ mod dead_letter;
 pub mod ingest;
 pub mod key;
 mod ledger;
+pub mod lifecycle;
 pub mod mappings;
 pub mod output;
 pub mod produce;
 pub mod quarantine;
 mod reading;
 pub mod replay;
+pub mod retire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

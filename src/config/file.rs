@@ -17,7 +17,7 @@ use super::Config;
 use crate::problem::{Problem, Problems, did_you_mean};
 
 /// Tables whose keys are the user's own.
-const FREE: [&str; 2] = ["kafka.properties", "api.auth.roles"];
+const FREE: [&str; 3] = ["kafka.properties", "api.auth.roles", "retention.tenants"];
 
 /// A settings file; empty where there is none.
 pub struct SettingsFile {

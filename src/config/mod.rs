@@ -26,7 +26,7 @@ use crate::problem::Problem;
 use crate::schema::{Catalog, Normaliser, TopicRule};
 use crate::source::{KafkaConfig, TopicConfig};
 use crate::telemetry::LogConfig;
-use crate::warehouse::ClickHouseConfig;
+use crate::warehouse::{ClickHouseConfig, RetentionConfig};
 
 /// The mapping files of this repository; adding one needs no code.
 static SHIPPED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/config/schemas");
@@ -43,6 +43,8 @@ pub struct Config {
     pub pipeline: PipelineConfig,
     /// Where questions are answered.
     pub api: ApiConfig,
+    /// How long what is stored is kept.
+    pub retention: RetentionConfig,
     /// What is logged, and how.
     pub log: LogConfig,
     /// Mapping files beside the shipped ones.
@@ -98,6 +100,7 @@ impl Config {
             ("clickhouse", config.clickhouse.check()),
             ("pipeline", config.pipeline.check()),
             ("api", config.api.check()),
+            ("retention", config.retention.check()),
             ("log", config.log.check()),
         ];
         for (section, wrong) in sections {

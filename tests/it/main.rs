@@ -22,6 +22,7 @@ mod file;
 mod fitness;
 mod harness;
 mod house;
+mod lifecycle;
 mod pipeline;
 mod quarantine;
 mod reading;
