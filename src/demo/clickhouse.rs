@@ -143,6 +143,7 @@ fn server_xml(dir: &Path, port: u16, logger: &str) -> String {
     <keep_alive_timeout>3</keep_alive_timeout>
     <path>{dir}/data/</path>
     <tmp_path>{dir}/data/tmp/</tmp_path>
+    <backups><allowed_path>{dir}/data/backups/</allowed_path></backups>
     <user_directories><users_xml><path>{dir}/users.xml</path></users_xml></user_directories>
     <default_profile>default</default_profile>
     <default_database>default</default_database>

@@ -11,6 +11,7 @@
 mod access;
 mod analyst;
 mod audit;
+mod backup;
 mod cli;
 mod cost;
 mod counting;
