@@ -86,7 +86,7 @@ impl Intake for Worker {
 
     fn take(&mut self, partition: &PartitionId, record: &RawRecord<'_>) {
         let lane = self.lanes.get_mut(partition);
-        if let Some(Err(misplaced)) = lane.map(|lane| lane.take(record, Instant::now())) {
+        if let Some(Err(misplaced)) = lane.map(|lane| lane.take(record, Instant::now)) {
             self.fatal = Some(misplaced.to_string());
         }
     }

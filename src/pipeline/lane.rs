@@ -155,7 +155,11 @@ impl Lane {
 
     /// Append a record to the batch that is filling. An error: it belongs into a batch that is
     /// closed already, so what is known of the partition is wrong.
-    pub fn take(&mut self, record: &RawRecord<'_>, now: Instant) -> Result<(), Misplaced> {
+    pub fn take(
+        &mut self,
+        record: &RawRecord<'_>,
+        now: impl FnOnce() -> Instant,
+    ) -> Result<(), Misplaced> {
         if record.offset <= self.last_taken {
             self.passed_over += 1;
             return Ok(());
@@ -173,7 +177,7 @@ impl Lane {
             self.close_at_end();
         }
         let first = self.next_first;
-        self.filling.get_or_insert_with(|| Batch::begin(first, None, now)).push(record);
+        self.filling.get_or_insert_with(|| Batch::begin(first, None, now())).push(record);
         if must_end == Some(record.offset) {
             self.close_at_end();
         }

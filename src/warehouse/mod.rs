@@ -45,7 +45,7 @@ pub use account::{BatchLine, GapLine, Incarnation, Stretch};
 pub use config::ClickHouseConfig;
 pub use error::ServerError;
 pub(crate) use error::error_code;
-pub use insert::{Table, Token};
+pub use insert::{RowStream, Table, Token};
 pub use ledger::{BatchRow, GapKind, GapRow, Reach, Summary};
 pub use outcome::InsertError;
 pub use quarantine::{Origin, Quarantined, Rejected, Resolution, Wanted};

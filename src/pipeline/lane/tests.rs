@@ -46,7 +46,7 @@ fn record(offset: i64) -> RawRecord<'static> {
 }
 
 fn take(lane: &mut Lane, offsets: impl IntoIterator<Item = i64>, now: Instant) {
-    offsets.into_iter().for_each(|offset| lane.take(&record(offset), now).unwrap());
+    offsets.into_iter().for_each(|offset| lane.take(&record(offset), || now).unwrap());
 }
 
 /// Announce what is ready; the batch, as it comes to be stored.
@@ -156,7 +156,7 @@ fn a_batch_made_again_ends_where_the_partition_does() {
     assert!(lane.has_room(LIMITS), "a replica that lags ends earlier than the partition does");
     lane.reached_end(15);
     assert_eq!(announce(&mut lane, now).range, OffsetRange { first: 10, last: 14 });
-    let misplaced = lane.take(&record(13), now).unwrap_err();
+    let misplaced = lane.take(&record(13), || now).unwrap_err();
     assert!(misplaced.to_string().contains("offset 13 came after"), "{misplaced}");
 }
 

@@ -15,7 +15,7 @@ use arrow_array::builder::{
 use arrow_array::{ArrayRef, RecordBatch};
 
 use super::{Block, BlockError, PositionColumns, Words, timestamps};
-use crate::event::{Headers, Micros, Position, Rejection};
+use crate::event::{Headers, LogId, Micros, Place, Rejection};
 
 /// The rows of `quarantine` of one batch.
 pub struct QuarantineBlock {
@@ -30,8 +30,9 @@ pub struct QuarantineBlock {
     position: PositionColumns,
 }
 
-impl Default for QuarantineBlock {
-    fn default() -> Self {
+impl QuarantineBlock {
+    /// Rows of a log.
+    pub fn new(log: &LogId) -> QuarantineBlock {
         QuarantineBlock {
             received_at: timestamps(),
             tenant: Words::default(),
@@ -41,12 +42,10 @@ impl Default for QuarantineBlock {
             key: BinaryBuilder::new(),
             headers: MapBuilder::new(None, StringBuilder::new(), BinaryBuilder::new()),
             raw: BinaryBuilder::new(),
-            position: PositionColumns::default(),
+            position: PositionColumns::new(log),
         }
     }
-}
 
-impl QuarantineBlock {
     /// How many rows there are.
     pub fn rows(&self) -> usize {
         self.reason.len()
@@ -58,7 +57,7 @@ impl QuarantineBlock {
         rejection: &Rejection<'_>,
         key: Option<&[u8]>,
         headers: Headers<'_>,
-        position: &Position<'_>,
+        place: Place,
         received_at: Micros,
     ) -> Result<(), BlockError> {
         self.received_at.append_value(received_at);
@@ -73,11 +72,12 @@ impl QuarantineBlock {
         }
         self.headers.append(true)?;
         self.raw.append_value(rejection.raw);
-        self.position.push(position)
+        self.position.push(place);
+        Ok(())
     }
 
-    /// The rows, to be sent.
-    pub fn finish(mut self) -> Result<Block, BlockError> {
+    /// The rows so far, to be sent.
+    pub fn finish(&mut self) -> Result<Block, BlockError> {
         let mut columns: Vec<(&str, ArrayRef)> = vec![
             ("received_at", Arc::new(self.received_at.finish())),
             ("tenant", Arc::new(self.tenant.finish())),
@@ -88,7 +88,7 @@ impl QuarantineBlock {
             ("headers", Arc::new(self.headers.finish())),
             ("raw", Arc::new(self.raw.finish())),
         ];
-        self.position.finish(&mut columns);
+        self.position.finish(&mut columns)?;
         Ok(Block(RecordBatch::try_from_iter(columns)?))
     }
 }
