@@ -16,7 +16,8 @@ use std::time::{Duration, Instant};
 
 use bumpalo::Bump;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::{ClientConfig, Message as _, Offset, TopicPartitionList};
+use rdkafka::message::{Headers as _, Message as _};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use trailhouse::config::{Config, Loaded};
 use trailhouse::event::{Fate, Headers, LogId, OffsetRange, RawRecord, id};
 use trailhouse::schema::Normaliser;
@@ -27,9 +28,9 @@ use super::process::cpu_seconds;
 use super::system::{Site, bytes_on_disk, until_merged};
 
 /// Records that are held in memory for the steps.
-const HELD: usize = 200_000;
+const HELD: usize = 500_000;
 /// How often each step goes over them.
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 2;
 /// Bytes that are copied to before they are overwritten.
 const ARENA: usize = 16 << 20;
 /// Records of one slice of columns, about what the pipeline has.
@@ -65,10 +66,11 @@ pub async fn limits(site: &Site<'_>) -> Vec<Limit> {
     ] {
         limits.push(measure(name, || {
             (0..ROUNDS).for_each(|_| held.bring(step, |block| drop(black_box(block))));
-            held.payloads.len() * ROUNDS
+            held.records.len() * ROUNDS
         }));
     }
-    limits.push(insert(site, &held, &[]).await.0);
+    let Inserted { events_per_s, insert: clickhouse, .. } = insert(site, &held, "").await;
+    limits.push(Limit { name: "insert", events_per_s, own: 0.0, clickhouse });
     limits
 }
 
@@ -81,7 +83,7 @@ fn measure(name: &'static str, work: impl FnOnce() -> usize) -> Limit {
 }
 
 /// librdkafka alone, with one copy of each record; some of the records.
-fn fetch(site: &Site<'_>) -> (Limit, Vec<Vec<u8>>) {
+fn fetch(site: &Site<'_>) -> (Limit, Vec<Record>) {
     let workload = site.workload;
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", site.kafka.bootstrap())
@@ -106,7 +108,11 @@ fn fetch(site: &Site<'_>) -> (Limit, Vec<Vec<u8>>) {
             }
             arena.extend_from_slice(payload);
             if held.len() < HELD {
-                held.push(payload.to_vec());
+                let mut headers = Vec::new();
+                for header in message.headers().into_iter().flat_map(|found| found.iter()) {
+                    Headers::pack(&mut headers, header.key, header.value.unwrap_or_default());
+                }
+                held.push(Record { headers, payload: payload.to_vec() });
             }
             records += 1;
         }
@@ -115,9 +121,14 @@ fn fetch(site: &Site<'_>) -> (Limit, Vec<Vec<u8>>) {
     (limit, held)
 }
 
+struct Record {
+    headers: Vec<u8>,
+    payload: Vec<u8>,
+}
+
 /// Some of the records, and how they are read.
 pub struct Held {
-    payloads: Vec<Vec<u8>>,
+    records: Vec<Record>,
     normaliser: Arc<Normaliser>,
     log: LogId,
 }
@@ -125,21 +136,21 @@ pub struct Held {
 impl Held {
     /// All records are fetched, some of them held.
     pub fn fetch(site: &Site<'_>) -> (Limit, Held) {
-        let (limit, payloads) = fetch(site);
+        let (limit, records) = fetch(site);
         let topic = &*site.workload.topic;
         let config = site.config("bench_limits", "bench_limits");
         let catalog = Config::load(None).unwrap().catalog;
         let normaliser = Loaded { config, catalog }.normalisers()(topic);
         let (cluster, incarnation) = ("bench".into(), "bench".into());
         let log = LogId { cluster, topic: topic.into(), incarnation, partition: 0 };
-        (limit, Held { payloads, normaliser, log })
+        (limit, Held { records, normaliser, log })
     }
 
     /// Bring all records so far; what is in columns, slice by slice.
     fn bring(&self, step: Step, mut each: impl FnMut(Block)) {
         let (mut arena, mut block) = (Bump::new(), EventBlock::new(&self.log));
-        for (offset, payload) in (0..).zip(&self.payloads) {
-            let headers = Headers::default();
+        for (offset, Record { headers, payload }) in (0..).zip(&self.records) {
+            let headers = Headers::packed(headers);
             let record = RawRecord { offset, timestamp: Some(1), key: None, headers, payload };
             self.normaliser.normalise(&record, &arena, |index, fate| {
                 let Fate::Event(event) = black_box(fate) else { panic!("an event was expected") };
@@ -153,7 +164,7 @@ impl Held {
                 }
             });
             arena.reset();
-            let is_last = offset as usize + 1 == self.payloads.len();
+            let is_last = offset as usize + 1 == self.records.len();
             if block.rows() >= SLICE || (is_last && block.rows() > 0) {
                 let slice = block.finish().unwrap();
                 if step >= Step::Encoded {
@@ -166,15 +177,29 @@ impl Held {
     }
 }
 
-/// ClickHouse alone, two inserts at a time, of blocks made beforehand, into the table as some statements
-/// change it; and what a row takes on disk, bytes.
-pub async fn insert(site: &Site<'_>, held: &Held, changes: &[&str]) -> (Limit, f64) {
+/// What ClickHouse took over blocks that were made beforehand.
+#[derive(Clone, Copy)]
+pub struct Inserted {
+    /// Two inserts at a time, without merges.
+    pub events_per_s: f64,
+    /// CPU seconds per million rows of the inserts.
+    pub insert: f64,
+    /// The same of merging all parts to one.
+    pub merge: f64,
+    /// What a row takes on disk, bytes.
+    pub bytes: f64,
+}
+
+/// ClickHouse alone, on the table as a statement changes it.
+pub async fn insert(site: &Site<'_>, held: &Held, change: &str) -> Inserted {
     let config = site.config("bench_limits", "bench_limits");
     let warehouse = Warehouse::connect(&config.clickhouse).unwrap();
     migrate::up(&warehouse, false).await.unwrap();
-    for change in changes {
+    if !change.is_empty() {
         warehouse.run(change).await.unwrap();
     }
+    // Which parts are merged when is a matter of chance: here it is all of them, once.
+    warehouse.run("SYSTEM STOP MERGES events").await.unwrap();
     until_merged(&warehouse).await;
     let mut slices = Vec::new();
     held.bring(Step::InColumns, |block| slices.push(block));
@@ -187,14 +212,14 @@ pub async fn insert(site: &Site<'_>, held: &Held, changes: &[&str]) -> (Limit, f
         loop {
             let number = batches.fetch_add(1, Ordering::Relaxed);
             let from = number * batch;
-            if from + batch > slices.len() * ROUNDS {
+            if from + batch > slices.len() {
                 break;
             }
             let (slices, first) = (Arc::clone(&slices), number as i64);
             let token = Token::of(&held.log, OffsetRange { first, last: first });
             let send = move |to: &mut RowStream| -> Result<(), InsertError> {
                 for at in from..from + batch {
-                    let pushed = to.push(&slices[at % slices.len()]);
+                    let pushed = to.push(&slices[at]);
                     pushed.map_err(|error| InsertError::Retry(error.to_string()))?;
                 }
                 Ok(())
@@ -203,12 +228,18 @@ pub async fn insert(site: &Site<'_>, held: &Held, changes: &[&str]) -> (Limit, f
         }
     };
     tokio::join!(in_turn(), in_turn());
-    let seconds = begun.elapsed().as_secs_f64();
+    let (seconds, inserted) = (begun.elapsed().as_secs_f64(), cpu_seconds(clickhouse));
+    warehouse.run("SYSTEM START MERGES events").await.unwrap();
+    warehouse.run("OPTIMIZE TABLE events FINAL").await.unwrap();
     until_merged(&warehouse).await;
     let rows = warehouse.read("SELECT toString(count()) FROM events").await.unwrap();
     let rows: f64 = rows[0].parse().unwrap();
-    let clickhouse = (cpu_seconds(clickhouse) - before) / rows * 1e6;
-    let disk = bytes_on_disk(&warehouse).await / rows;
+    let inserted = Inserted {
+        events_per_s: rows / seconds,
+        insert: (inserted - before) / rows * 1e6,
+        merge: (cpu_seconds(clickhouse) - inserted) / rows * 1e6,
+        bytes: bytes_on_disk(&warehouse).await / rows,
+    };
     warehouse.run("DROP DATABASE bench_limits SYNC").await.unwrap();
-    (Limit { name: "insert", events_per_s: rows / seconds, own: 0.0, clickhouse }, disk)
+    inserted
 }

@@ -76,6 +76,9 @@ struct Options {
     /// Instead: what each part of the table costs ClickHouse.
     #[arg(long)]
     table: bool,
+    /// Of --table: a further variant, as the statement that makes it. May be repeated.
+    #[arg(long)]
+    change: Vec<String>,
     /// Instead of a lag: so many events a second for so many --seconds, and how fresh they are stored.
     #[arg(long)]
     steady: Option<u64>,
@@ -122,7 +125,7 @@ fn main() {
         for batch_rows in &options.batch_rows {
             let site = site(*batch_rows);
             if options.table {
-                points.push(runtime.block_on(table(&site, options.runs)));
+                points.push(runtime.block_on(table(&site, &options.change, options.runs)));
                 continue;
             }
             let results = runtime.block_on(compare(&site, &systems, options.runs));

@@ -17,22 +17,22 @@
 //! Deliberately unknown here: tokens, retries, SQL.
 
 mod quarantine;
+mod words;
 
 use std::io::Write;
 use std::sync::Arc;
 
 use arrow_array::builder::{
-    ArrayBuilder, FixedSizeBinaryBuilder, Int8Builder, Int64Builder, ListBuilder, MapBuilder,
-    StringBuilder, StringDictionaryBuilder, StructBuilder, TimestampMicrosecondBuilder,
-    UInt16Builder, UInt32Builder,
+    ArrayBuilder, FixedSizeBinaryBuilder, Int8Builder, Int64Builder, ListBuilder, StringBuilder,
+    StructBuilder, TimestampMicrosecondBuilder, UInt16Builder, UInt32Builder,
 };
-use arrow_array::types::Int32Type;
 use arrow_array::{ArrayRef, Int32Array, RecordBatch};
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, DataType, Field, Fields};
 use uuid::Uuid;
 
 pub use self::quarantine::QuarantineBlock;
+use self::words::{Texts, Words};
 use crate::event::{AuditEvent, LogId, Micros, Place, Target};
 
 /// Columns of `events` that hold text.
@@ -64,9 +64,6 @@ const WORD: [&str; 8] =
 /// Columns that hold an enum's value.
 const CODE: [&str; 4] = ["time_source", "verb", "outcome", "origin"];
 
-type Words = StringDictionaryBuilder<Int32Type>;
-type Texts = MapBuilder<Words, StringBuilder>;
-
 /// The rows of `events` of one slice.
 pub struct EventBlock {
     id: FixedSizeBinaryBuilder,
@@ -97,8 +94,8 @@ impl EventBlock {
             word: Default::default(),
             code: Default::default(),
             targets: ListBuilder::new(StructBuilder::from_fields(Fields::from_iter(target), 0)),
-            attributes: texts(),
-            headers: texts(),
+            attributes: Texts::default(),
+            headers: Texts::default(),
             position: PositionColumns::new(log),
         }
     }
@@ -155,7 +152,7 @@ impl EventBlock {
             event.region,
         ];
         for (column, value) in self.word.iter_mut().zip(word) {
-            column.append(value)?;
+            column.push(value);
         }
         let code: [i8; CODE.len()] = [
             event.time_source.code(),
@@ -167,8 +164,8 @@ impl EventBlock {
             column.append_value(value);
         }
         push_targets(&mut self.targets, event.targets);
-        push_texts(&mut self.attributes, event.attributes.iter().copied())?;
-        push_texts(&mut self.headers, event.headers.iter().copied())?;
+        self.attributes.push(event.attributes.iter().copied());
+        self.headers.push(event.headers.iter().copied());
         self.position.push(place);
         Ok(())
     }
@@ -182,13 +179,14 @@ impl EventBlock {
             ("received_at", Arc::new(self.received_at.finish())),
             ("client_ip", Arc::new(self.client_ip.finish())),
             ("targets", Arc::new(self.targets.finish())),
-            ("attributes", Arc::new(self.attributes.finish())),
-            ("headers", Arc::new(self.headers.finish())),
+            ("attributes", self.attributes.finish()?),
+            ("headers", self.headers.finish()?),
         ];
         let text = self.text.iter_mut().map(finish_text);
         columns.extend(TEXT.into_iter().zip(text));
-        let word = self.word.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef);
-        columns.extend(WORD.into_iter().zip(word));
+        for (name, column) in WORD.into_iter().zip(&mut self.word) {
+            columns.push((name, column.finish()?));
+        }
         let code = self.code.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef);
         columns.extend(CODE.into_iter().zip(code));
         self.position.finish(&mut columns)?;
@@ -223,9 +221,7 @@ impl PositionColumns {
             ("kafka_incarnation", incarnation),
         ];
         for (name, word) in words {
-            let mut column = Words::new();
-            column.append_n(&**word, rows)?;
-            columns.push((name, Arc::new(column.finish())));
+            columns.push((name, Words::all(word, rows)?));
         }
         columns.push(("kafka_partition", Arc::new(Int32Array::from_value(*partition, rows))));
         columns.push(("kafka_offset", Arc::new(self.offset.finish())));
@@ -243,21 +239,6 @@ fn finish_text(column: &mut StringBuilder) -> ArrayRef {
 
 fn timestamps() -> TimestampMicrosecondBuilder {
     TimestampMicrosecondBuilder::new().with_timezone("UTC")
-}
-
-fn texts() -> Texts {
-    MapBuilder::new(None, Words::new(), StringBuilder::new())
-}
-
-fn push_texts<'t>(
-    column: &mut Texts,
-    pairs: impl Iterator<Item = (&'t str, &'t str)>,
-) -> Result<(), BlockError> {
-    for (name, value) in pairs {
-        column.keys().append(name)?;
-        column.values().append_value(value);
-    }
-    Ok(column.append(true)?)
 }
 
 fn push_targets(column: &mut ListBuilder<StructBuilder>, targets: &[Target<'_>]) {

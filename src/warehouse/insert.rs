@@ -32,7 +32,7 @@ const INSERT_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long sending one chunk may take.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// Encoded and sent at a time.
-const CHUNK_BYTES: usize = 256 << 10;
+const CHUNK_BYTES: usize = 1 << 20;
 /// Chunks that wait to be sent.
 const CHUNKS: usize = 2;
 

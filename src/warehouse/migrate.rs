@@ -70,6 +70,11 @@ pub const ALL: &[Migration] = &[
         "audit_events",
         include_str!("../../deploy/clickhouse/0010_audit_events.sql"),
     ),
+    Migration::of(
+        16,
+        "events_compact",
+        include_str!("../../deploy/clickhouse/0016_events_compact.sql"),
+    ),
 ];
 
 impl Migration {

@@ -14,7 +14,8 @@ use arrow_array::builder::{
 };
 use arrow_array::{ArrayRef, RecordBatch};
 
-use super::{Block, BlockError, PositionColumns, Words, timestamps};
+use super::words::Words;
+use super::{Block, BlockError, PositionColumns, timestamps};
 use crate::event::{Headers, LogId, Micros, Place, Rejection};
 
 /// The rows of `quarantine` of one batch.
@@ -48,7 +49,7 @@ impl QuarantineBlock {
 
     /// How many rows there are.
     pub fn rows(&self) -> usize {
-        self.reason.len()
+        self.received_at.len()
     }
 
     /// Append one rejection, with its record's key and headers so that it can be replayed whole.
@@ -61,10 +62,10 @@ impl QuarantineBlock {
         received_at: Micros,
     ) -> Result<(), BlockError> {
         self.received_at.append_value(received_at);
-        self.tenant.append(rejection.tenant)?;
-        self.reason.append(rejection.reason.code())?;
+        self.tenant.push(rejection.tenant);
+        self.reason.push(rejection.reason.code());
         self.sentence.append_value(&rejection.sentence);
-        self.mapping.append(rejection.mapping)?;
+        self.mapping.push(rejection.mapping);
         self.key.append_value(key.unwrap_or_default());
         for (name, value) in headers.iter() {
             self.headers.keys().append_value(name);
@@ -80,10 +81,10 @@ impl QuarantineBlock {
     pub fn finish(&mut self) -> Result<Block, BlockError> {
         let mut columns: Vec<(&str, ArrayRef)> = vec![
             ("received_at", Arc::new(self.received_at.finish())),
-            ("tenant", Arc::new(self.tenant.finish())),
-            ("reason", Arc::new(self.reason.finish())),
+            ("tenant", self.tenant.finish()?),
+            ("reason", self.reason.finish()?),
             ("sentence", Arc::new(self.sentence.finish())),
-            ("mapping", Arc::new(self.mapping.finish())),
+            ("mapping", self.mapping.finish()?),
             ("key", Arc::new(self.key.finish())),
             ("headers", Arc::new(self.headers.finish())),
             ("raw", Arc::new(self.raw.finish())),
