@@ -133,7 +133,8 @@ impl KafkaSource {
         if !self.consumer.context().seems_down() || self.looked.elapsed() < EVERY {
             return;
         }
-        if self.consumer.client().fetch_cluster_id(Duration::from_millis(500)).is_some() {
+        // Asked for, not remembered, as the id of the cluster is.
+        if self.consumer.fetch_metadata(None, Duration::from_millis(500)).is_ok() {
             self.consumer.context().is_up();
         }
         self.looked = Instant::now();
