@@ -70,30 +70,45 @@ impl Columns {
 /// Rows that are inserted, by their tables.
 #[derive(Debug, Default)]
 pub struct Rows {
-    /// Of `events`.
-    pub events: u64,
+    /// Of `events`, by schema.
+    pub events: BTreeMap<String, u64>,
     /// Of `quarantine`, by reason.
     pub quarantined: BTreeMap<&'static str, u64>,
 }
 
 impl Rows {
-    /// So many were counted as events that ClickHouse refuses.
-    pub fn refuse(&mut self, rows: u64) {
-        // One that is made again is counted when it is sent, refused rows as what they are.
-        if self.events >= rows {
-            self.events -= rows;
-            *self.quarantined.entry(Reason::Refused.code()).or_insert(0) += rows;
+    /// These were counted as events, and ClickHouse refuses them.
+    pub fn refuse(&mut self, refused: &Rows) {
+        for (schema, rows) in &refused.events {
+            // One that is made again is counted when it is sent, refused rows as what they are.
+            if let Some(counted) = self.events.get_mut(schema).filter(|counted| **counted >= *rows)
+            {
+                *counted -= rows;
+                *self.quarantined.entry(Reason::Refused.code()).or_insert(0) += rows;
+            }
         }
+    }
+
+    /// Of `events`.
+    pub fn event_rows(&self) -> u64 {
+        self.events.values().sum()
+    }
+
+    /// Of `quarantine`.
+    pub fn quarantined_rows(&self) -> u64 {
+        self.quarantined.values().sum()
     }
 
     /// Of both tables.
     pub fn total(&self) -> u64 {
-        self.events + self.quarantined.values().sum::<u64>()
+        self.event_rows() + self.quarantined_rows()
     }
 
     /// Others as well.
     pub fn add(&mut self, others: &Rows) {
-        self.events += others.events;
+        for (schema, rows) in &others.events {
+            *self.events.entry(schema.clone()).or_insert(0) += rows;
+        }
         for (reason, rows) in &others.quarantined {
             *self.quarantined.entry(reason).or_insert(0) += rows;
         }
@@ -146,6 +161,8 @@ struct Making<'k> {
     events: EventBlock,
     quarantine: QuarantineBlock,
     rows: Rows,
+    /// Rows of `events` that are inserted, one number for each of `facts.mapping_versions`.
+    events_of: Vec<u64>,
     places: Vec<Place>,
     facts: Facts,
     digest: Sha256,
@@ -161,6 +178,7 @@ impl Making<'_> {
             events: EventBlock::default(),
             quarantine: QuarantineBlock::default(),
             rows: Rows::default(),
+            events_of: Vec::new(),
             places: Vec::new(),
             facts: Facts::default(),
             digest: Sha256::new(),
@@ -248,14 +266,14 @@ impl Making<'_> {
                     return self.reject(record, place, &why);
                 }
                 self.facts.event_rows += 1;
-                self.mapped(event.schema, event.mapping_version);
+                let mapping = self.mapped(event.schema, event.mapping_version);
                 if self.known.leaves_out(place) {
                     return Ok(());
                 }
                 if self.known.within.is_some() {
                     self.places.push(place);
                 }
-                self.rows.events += 1;
+                self.events_of[mapping] += 1;
                 let position = self.log.position(record.offset, index);
                 let id = id::derive(event, &position, &digest);
                 self.events.push(event, id, &position, received_at(record))
@@ -286,16 +304,21 @@ impl Making<'_> {
         self.quarantine.push(why, record.key, record.headers, &position, received_at(record))
     }
 
-    /// One entry a mapping, without making a string for each row.
-    fn mapped(&mut self, mapping: &str, version: u16) {
-        let is_it = |(name, known): &&(String, u16)| name == mapping && *known == version;
-        if self.facts.mapping_versions.iter().find(is_it).is_none() {
+    /// One entry a mapping, without making a string for each row; which it is.
+    fn mapped(&mut self, mapping: &str, version: u16) -> usize {
+        let is_it = |(name, known): &(String, u16)| name == mapping && *known == version;
+        self.facts.mapping_versions.iter().position(is_it).unwrap_or_else(|| {
             self.facts.mapping_versions.push((mapping.to_owned(), version));
-        }
+            self.events_of.push(0);
+            self.events_of.len() - 1
+        })
     }
 
     fn finish(mut self) -> Result<Columns, BlockError> {
         self.facts.digest = self.digest.finalize().into();
+        for ((schema, _), rows) in self.facts.mapping_versions.iter().zip(&self.events_of) {
+            *self.rows.events.entry(schema.clone()).or_insert(0) += rows;
+        }
         self.facts.mapping_versions.sort_unstable();
         let events = (self.events.rows() > 0).then(|| self.events.finish()).transpose()?;
         let quarantine =

@@ -18,10 +18,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use backon::BackoffBuilder as _;
 use tokio::sync::Semaphore;
 
+use self::count::tell;
 use super::batch::Batch;
 use super::columns::{Columns, Known, Place, Rows, columns};
 use super::letter::Post;
@@ -29,7 +31,7 @@ use super::limits::ClosedBy;
 use super::{LONGEST_DELAY, fault, patience, poison};
 use crate::event::{LogId, OffsetRange, PartitionId};
 use crate::schema::Normaliser;
-use crate::telemetry::{Health, Metrics};
+use crate::telemetry::{Health, PipelineMetrics, Seldom};
 use crate::warehouse::block::BlockError;
 use crate::warehouse::{InsertError, Table, Token, Warehouse};
 
@@ -38,9 +40,11 @@ pub struct Settler {
     /// Where to.
     pub warehouse: Warehouse,
     /// Counted here.
-    pub metrics: Metrics,
+    pub metrics: PipelineMetrics,
     /// Told while inserts fail.
     pub health: Health,
+    /// How long they may fail until that shows.
+    pub patience: Duration,
     /// One permit a batch in columns.
     pub permits: Semaphore,
     /// Takes copies of what is quarantined, where they are wanted.
@@ -115,6 +119,10 @@ pub struct Course {
     repairs: u32,
     /// Rows that are stored by us.
     rows: Rows,
+    /// Elements that a rule passes over, by its name.
+    skipped: BTreeMap<String, u64>,
+    /// Whether some of it was sent after it was looked for.
+    sent_again: bool,
     /// Whether what is quarantined is copied.
     pub copied: bool,
 }
@@ -125,9 +133,9 @@ impl Settler {
         let timer = self.metrics.batch_seconds.start_timer();
         let job = Arc::new(job);
         // Works again when this ends, also where it is given up.
-        let part = self.health.part(format!("inserts of {}", job.partition()));
-        let mut delays = patience().build();
-        let mut course = Course::default();
+        let part = self.health.part(format!("inserts of {}", job.partition()), self.patience);
+        let (mut delays, mut seldom) = (patience().build(), Seldom::default());
+        let (mut course, mut tries) = (Course::default(), 1);
         let (mut look_first, mut outcome) = (job.made_again, "clean");
         loop {
             let tried = match look_first {
@@ -139,37 +147,37 @@ impl Settler {
                 Err(Trouble::Defect(defect)) => return Err(defect),
                 Err(Trouble::Insert(error)) => error,
             };
-            (look_first, outcome) = (true, "read_back");
+            (look_first, outcome, tries) = (true, "read_back", tries + 1);
             self.metrics.insert_retries.inc();
+            self.metrics.inserts.with_label_values(&["failed"]).inc();
             part.fails(error.to_string());
             if let InsertError::Poison(why) = &error {
                 let found = self.find_refused(&job, why, &mut course.refused).await?;
-                if found > 0 {
+                if found.total() > 0 {
                     // Nothing to wait for: it is another block now.
-                    course.rows.refuse(found);
+                    course.rows.refuse(&found);
                     continue;
                 }
             }
             let delay = delays.next().unwrap_or(LONGEST_DELAY);
-            let (token, delay_ms) = (job.token(), delay.as_millis() as u64);
-            match error {
-                InsertError::Retry(why) => {
-                    tracing::warn!(%token, delay_ms, why, "unclear whether it is stored: looking, then again");
-                }
-                error => tracing::error!(%token, delay_ms, %error, "refused; trying again"),
+            if let Some(kept_back) = seldom.happened(Instant::now()) {
+                tell(&job, &error, delay.as_millis() as u64, kept_back);
             }
             tokio::time::sleep(delay).await;
         }
-        let Course { rows, .. } = course;
+        if tries > 1 {
+            tracing::info!(partition = %job.partition(), range = %job.range, tries, "stored after all");
+        }
         timer.observe_duration();
-        self.count(&job, &rows, outcome);
+        self.count(&job, &course, outcome);
+        let Course { rows, .. } = course;
         Ok(Settled {
             partition: job.partition(),
             generation: job.generation,
             range: job.range,
             records: job.batch.len() as u64,
-            event_rows: rows.events,
-            quarantined_rows: rows.quarantined.values().sum(),
+            event_rows: rows.event_rows(),
+            quarantined_rows: rows.quarantined_rows(),
         })
     }
 
@@ -182,6 +190,7 @@ impl Settler {
         self.send(&job.token(), &mut columns).await?;
         drop(permit);
         let facts = columns.facts;
+        course.skips(&facts);
         self.copy(job, facts.quarantined_rows, course).await?;
         self.record(job, &facts).await
     }
@@ -191,7 +200,9 @@ impl Settler {
         let permit = self.permits.acquire().await;
         let mut stored = self.missing(job, &course.refused).await?;
         let mut left = 0;
+        course.skips(&stored.facts);
         if !stored.is_empty() {
+            course.sent_again = true;
             self.send(&job.token(), &mut stored).await?;
             if job.made_again {
                 course.rows.add(&stored.rows);
@@ -227,47 +238,36 @@ impl Settler {
         job.columns(Known { stored, refused: refused.clone(), within: None }).await
     }
 
-    /// How many rows were found that ClickHouse refuses.
+    /// The rows that were found that ClickHouse refuses.
     async fn find_refused(
         &self,
         job: &Arc<Job>,
         why: &str,
         refused: &mut BTreeMap<Place, String>,
-    ) -> Result<u64, SettleError> {
+    ) -> Result<Rows, SettleError> {
         let _permit = self.permits.acquire().await;
-        let known = refused.len();
         match poison::find(&self.warehouse, job, refused).await {
-            Ok(()) if refused.len() > known => return Ok((refused.len() - known) as u64),
-            Ok(()) => tracing::error!(token = %job.token(), why, "no row alone is refused"),
+            Ok(found) if found.total() > 0 => return Ok(found),
+            Ok(_) => tracing::error!(token = %job.token(), why, "no row alone is refused"),
             Err(Trouble::Insert(error)) => {
                 tracing::warn!(token = %job.token(), %error, "looking for the refused row");
             }
             Err(Trouble::Defect(defect)) => return Err(defect),
         }
-        Ok(0)
+        Ok(Rows::default())
     }
 
     async fn send(&self, token: &Token, columns: &mut Columns) -> Result<(), Trouble> {
         fault::point("insert::before_events");
         if let Some(block) = columns.events.take() {
-            self.warehouse.insert(Table::Events, token, block).await?;
+            self.insert(Table::Events, token, block).await?;
         }
         fault::point("insert::after_events");
         if let Some(block) = columns.quarantine.take() {
-            self.warehouse.insert(Table::Quarantine, token, block).await?;
+            self.insert(Table::Quarantine, token, block).await?;
         }
         fault::point("insert::after_quarantine");
         Ok(())
-    }
-
-    fn count(&self, job: &Job, rows: &Rows, outcome: &str) {
-        let metrics = &self.metrics;
-        metrics.batch_records.observe(job.batch.len() as f64);
-        metrics.batches.with_label_values(&[job.closed_by.as_str(), outcome]).inc();
-        metrics.events.with_label_values(&[&*job.log.topic]).inc_by(rows.events);
-        for (reason, rows) in &rows.quarantined {
-            metrics.quarantined.with_label_values(&[reason]).inc_by(*rows);
-        }
     }
 }
 
@@ -297,5 +297,6 @@ pub enum SettleError {
     Columns(Token, BlockError),
 }
 
+mod count;
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,7 @@ mod file;
 mod fitness;
 mod harness;
 mod house;
+mod metrics;
 mod pipeline;
 mod quarantine;
 mod reading;
