@@ -14,6 +14,7 @@ mod audit;
 mod cli;
 mod cost;
 mod counting;
+mod dashboards;
 mod demo;
 mod desk;
 mod document;

@@ -1,6 +1,7 @@
 """Start everything, ask every panel, make every fault."""
 
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ def main():
     root = pathlib.Path(__file__).resolve().parents[2]
     work = pathlib.Path(work)
     scene = Scene(program, root, work)
+    # A shell starts what runs in the background deaf to it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     begun, good = time.time(), True
     try:
         scene.begin()
