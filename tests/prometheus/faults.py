@@ -113,6 +113,20 @@ def faults(scene):
     return (
         (
             Fault(
+                "the worker killed",
+                ("Down", "NoConsumer"),
+                lambda: scene.stop(scene.worker, signal.SIGKILL),
+                scene.serve,
+            ),
+        ),
+        (
+            Fault("5 rows deleted, and verify", ("VerifyFailing",), delete_rows, put_back),
+            Fault(
+                "dead-letter topic deleted", ("DeadLettersStuck",), no_dead_letter_topic, dead_letter_topic
+            ),
+        ),
+        (
+            Fault(
                 "inserts take 12 s, and a burst",
                 ("FreshnessBurnsFast", "FreshnessBurnsSlowly", "MemoryNearBudget"),
                 slow_inserts,
@@ -122,12 +136,12 @@ def faults(scene):
         ),
         (
             Fault("questions take 4 s", ("ApiSlow",), set_(question_s=4), set_(question_s=0)),
+            Fault("poison records", ("QuarantineRate",), set_(poison_per_s=10), set_(poison_per_s=0.1)),
             Fault("merges stopped", ("TooManyParts",), many_parts, few_parts),
             Fault("20 strangers a second", ("AuthFailures",), set_(strangers_per_s=20), set_(strangers_per_s=0.2)),
             Fault("a key for 3 days", ("KeyExpires",), key, revoke),
             Fault("a certificate for 3 days", ("CertificateExpires",), lambda: certificate(3), lambda: certificate(90)),
         ),
-        (Fault("poison records", ("QuarantineRate",), set_(poison_per_s=10), set_(poison_per_s=0.1)),),
         (
             Fault(
                 "ClickHouse stopped",
@@ -137,21 +151,7 @@ def faults(scene):
             ),
         ),
         (Fault("a wrong password", ("InsertsFailing", "NotReady", "ApiErrors"), set_(stranger=True), proxy.heal),),
-        (
-            Fault(
-                "dead-letter topic deleted", ("DeadLettersStuck",), no_dead_letter_topic, dead_letter_topic
-            ),
-        ),
         (Fault("records deleted unread", ("GapFound", "NotReady"), delete_records, accept),),
-        (
-            Fault(
-                "the worker killed",
-                ("Down", "NoConsumer"),
-                lambda: scene.stop(scene.worker, signal.SIGKILL),
-                scene.serve,
-            ),
-        ),
-        (Fault("5 rows deleted, and verify", ("VerifyFailing",), delete_rows, put_back),),
         (
             Fault(
                 "Kafka stopped",
