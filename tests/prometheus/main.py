@@ -17,8 +17,9 @@ def main():
     root = pathlib.Path(__file__).resolve().parents[2]
     work = pathlib.Path(work)
     scene = Scene(program, root, work)
-    # A shell starts what runs in the background deaf to it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Whatever ends this, it ends what it started; a shell starts what runs in the background deaf to SIGINT.
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, signal.default_int_handler)
     begun, good = time.time(), True
     try:
         scene.begin()
@@ -37,6 +38,8 @@ def main():
         traceback.print_exc()
         good = False
     finally:
+        for ending in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(ending, signal.SIG_IGN)
         scene.end()
     if not good:
         for log in sorted(work.glob("*.log")):
