@@ -156,6 +156,7 @@ Waits for a ClickHouse and a Kafka that do not answer yet; /readyz names them.")
   trailhouse verify --config trailhouse.toml --topic audit.cockpit --digests
   trailhouse verify --topic audit.cockpit --partition 3 --from 1000000 --to 1999999
   trailhouse verify --config trailhouse.toml --output json
+  trailhouse verify --config trailhouse.toml --metrics-file trailhouse_verify.prom
 
 Workers may go on meanwhile. Exit code 1 where anything is lost, duplicated, accounted for by no
 batch, or altered.")]
@@ -274,6 +275,9 @@ pub struct VerifyArguments {
     /// Read every stored byte, too, and compare each batch's digest: finds altered rows.
     #[arg(long)]
     pub digests: bool,
+    /// Write what was found to this file as metrics, for node_exporter's textfile collector.
+    #[arg(long, value_name = "FILE")]
+    pub metrics_file: Option<PathBuf>,
     /// For people, or for programs.
     #[arg(long, value_enum, default_value_t)]
     pub output: OutputFormat,

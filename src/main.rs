@@ -171,6 +171,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 let scope = Scope { from: args.from, to: args.to, digests: args.digests };
                 let topic = args.topic.as_deref();
                 let report = audit::verify(&loaded, topic, args.partition, scope).await?;
+                if let Some(file) = &args.metrics_file {
+                    audit::write_metrics(&report, file)?;
+                }
                 print(&report, args.output)?;
                 Ok(exit(report.good))
             })

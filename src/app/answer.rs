@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::Role;
 use super::ledger::StoredLedger;
+use super::measured::Measured;
 use super::reading;
 use crate::access::Tenants;
 use crate::api::{ApiState, Authenticator, Normalisers, ReadAudit, Submissions, Tails};
@@ -44,12 +45,13 @@ pub(super) async fn from(
     let (auth, limits) = (&config.api.auth, &config.api.limits);
     let page_bytes = limits.page_bytes;
     let cost = ReadCost { rows: limits.read_rows, bytes: limits.read_bytes, page_bytes };
-    let reader = Arc::new(warehouse.clone().with_cost(cost));
+    let warehouse = warehouse.clone().with_metrics(&metrics.warehouse);
+    let stored = Arc::new(warehouse.clone().with_cost(cost));
     let (audit, readings) = match config.api.audit.topic.as_str() {
         "" => (ReadAudit::default(), None),
         _ => {
-            let (audit, events) = ReadAudit::new(metrics.readings_lost.clone());
-            let (brokers, lost) = (&config.kafka.brokers, metrics.readings_lost.clone());
+            let (audit, events) = ReadAudit::new(metrics.api.readings_lost.clone());
+            let (brokers, lost) = (&config.kafka.brokers, metrics.api.readings_lost.clone());
             (audit, Some(reading::write(brokers, &config.api.audit, events, lost)?))
         }
     };
@@ -58,7 +60,7 @@ pub(super) async fn from(
         Role::Ingest if auth.is_required() => Authenticator::Nobody,
         Role::Ingest => Authenticator::None,
         Role::All | Role::Api => {
-            let keys = reader.clone();
+            let keys = stored.clone();
             Authenticator::open(auth, limits, tenants.clone(), keys, now).await?
         }
     };
@@ -72,15 +74,15 @@ pub(super) async fn from(
     let named = config.kafka.topics.iter().filter(is_one);
     let topics = named.map(|topic| (topic.schema.clone(), topic.name.clone()));
     let state = ApiState {
-        reader,
+        reader: Arc::new(Measured::new(stored, &metrics.api)),
         authenticator,
         audit,
-        ledger: Arc::new(StoredLedger::of(warehouse.clone(), config.kafka.clone())),
+        ledger: Arc::new(StoredLedger::of(warehouse, config.kafka.clone(), &metrics.api)),
         submissions: Arc::new(Submissions::new(topics, &recorder, &normalisers)),
         recorder,
         normalisers,
         tenants,
-        registry: metrics.registry.clone(),
+        metrics: metrics.clone(),
         health: health.clone(),
         catalog: Arc::new(loaded.catalog.clone()),
         cursors: config.api.cursor_key()?,

@@ -14,21 +14,25 @@
 mod answer;
 pub mod audit;
 mod dead_letter;
+mod expiry;
+mod facts;
 pub mod ingest;
 pub mod key;
 mod ledger;
 pub mod mappings;
+mod measured;
 pub mod output;
 pub mod produce;
 pub mod quarantine;
 mod reading;
 pub mod replay;
+mod watch;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use backon::{BlockingRetryable as _, ExponentialBuilder, Retryable as _};
@@ -37,18 +41,21 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use self::answer::Answering;
+use self::watch::{Watch, Watched, watch};
 use crate::api::{self, Impatient, Tails, Tls};
 use crate::config::Loaded;
 use crate::gateway::DeadLetters;
 use crate::pipeline::{Done, Pipeline, Stop};
 use crate::source::kafka::KafkaSource;
 use crate::source::{KafkaConfig, Source as _, SourceError, Waker};
-use crate::telemetry::{Health, Metrics};
+use crate::telemetry::{Health, Metrics, Seldom, SourceMetrics, VERSION};
 use crate::warehouse::migrate::{self, MigrateError, Standing};
 use crate::warehouse::{ServerError, Warehouse};
 
 /// The part of readiness that an up to date ClickHouse stands for.
 const TABLES: &str = "clickhouse";
+/// The part that a joined consumer stands for.
+const KAFKA: &str = "kafka";
 
 /// Which parts a process runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -73,6 +80,8 @@ pub struct Service {
     /// Who writes down who reads.
     readings: Option<JoinHandle<()>>,
     tails: Tails,
+    /// What is looked at for metrics.
+    _watch: Watch,
     stop_api: oneshot::Sender<()>,
 }
 
@@ -96,9 +105,15 @@ impl Service {
         if let Some((field, message)) = config.api.check().into_iter().next() {
             bail!("api.{field}: {message}");
         }
+        facts::tell(loaded, role);
         let warehouse = Warehouse::connect(&config.clickhouse)?;
         let metrics = Metrics::new().context("registering metrics")?;
+        facts::describe(loaded, &metrics);
         let health = Health::default();
+        health.awaits(TABLES);
+        if ingests {
+            health.awaits(KAFKA);
+        }
         let Answering { state, readings } =
             answer::from(loaded, role, &warehouse, &metrics, &health).await?;
         let tails = state.tails.clone();
@@ -138,8 +153,10 @@ impl Service {
             true => Some(start_ingest(loaded, &warehouse, &metrics, &health)?),
             false => None,
         };
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, ?role, "serving");
-        Ok(Service { address, metrics, ingest, api, readings, tails, stop_api })
+        tracing::info!(version = VERSION, %address, ?role, "serving");
+        let keys = role != Role::Ingest && auth.is_required();
+        let _watch = watch(warehouse, &metrics, Watched { parts: ingests, keys });
+        Ok(Service { address, metrics, ingest, api, readings, tails, _watch, stop_api })
     }
 
     /// Wait until a part ends that should not have.
@@ -220,6 +237,7 @@ async fn tables_are_fit(
     ingests: bool,
     health: &Health,
 ) -> anyhow::Result<()> {
+    let mut seldom = Seldom::default();
     let passes = |error: &anyhow::Error| {
         error.downcast_ref::<MigrateError>().is_some_and(MigrateError::may_pass)
             || error.downcast_ref::<ServerError>().is_some_and(ServerError::may_pass)
@@ -233,8 +251,10 @@ async fn tables_are_fit(
         .when(passes)
         .notify(|error, delay| {
             health.fails(TABLES, format!("{error:#}"));
-            let delay_ms = delay.as_millis() as u64;
-            tracing::warn!(delay_ms, "waiting for ClickHouse: {error:#}");
+            if let Some(kept_back) = seldom.happened(Instant::now()) {
+                let delay_ms = delay.as_millis() as u64;
+                tracing::warn!(delay_ms, kept_back, "waiting for ClickHouse: {error:#}");
+            }
         })
         .await?;
     health.works(TABLES);
@@ -273,15 +293,17 @@ fn start_ingest(
         runtime: tokio::runtime::Handle::current(),
     };
     let (kafka, health) = (loaded.config.kafka.clone(), health.clone());
+    let counted = metrics.source.clone();
     let (ask, given_up) = (stop.clone(), Arc::clone(&stopped));
     thread::spawn(move || {
-        let result = match connect(&kafka, dead_letters.as_deref(), &waker, &health, &given_up) {
-            Err(_) if given_up.load(Ordering::Acquire) => {
-                Ok(Done { drained: true, ..Done::default() })
-            }
-            Err(error) => Err(error),
-            Ok(mut source) => pipeline.run(&mut source, &ask),
-        };
+        let result =
+            match connect(&kafka, dead_letters.as_deref(), &waker, &health, &counted, &given_up) {
+                Err(_) if given_up.load(Ordering::Acquire) => {
+                    Ok(Done { drained: true, ..Done::default() })
+                }
+                Err(error) => Err(error),
+                Ok(mut source) => pipeline.run(&mut source, &ask),
+            };
         if let Err(error) = &result {
             tracing::error!(%error, "ingest ended");
             health.fails("ingest", error.to_string());
@@ -298,13 +320,15 @@ fn connect(
     dead_letters: Option<&DeadLetters>,
     waker: &Arc<Waker>,
     health: &Health,
+    metrics: &SourceMetrics,
     given_up: &AtomicBool,
 ) -> Result<KafkaSource, SourceError> {
+    let mut seldom = Seldom::default();
     let connect = || {
         if let Some(dead_letters) = dead_letters {
             dead_letter::expect_topic(dead_letters, kafka)?;
         }
-        KafkaSource::connect(kafka, Arc::clone(waker), health.clone())
+        KafkaSource::connect(kafka, Arc::clone(waker), health.clone(), metrics)
     };
     let source = connect
         .retry(patience())
@@ -312,11 +336,14 @@ fn connect(
             matches!(error, SourceError::Unavailable { .. }) && !given_up.load(Ordering::Acquire)
         })
         .notify(|error, delay| {
-            health.fails("kafka", error.to_string());
-            tracing::warn!(%error, delay_ms = delay.as_millis() as u64, "connecting again");
+            health.fails(KAFKA, error.to_string());
+            if let Some(kept_back) = seldom.happened(Instant::now()) {
+                let delay_ms = delay.as_millis() as u64;
+                tracing::warn!(%error, delay_ms, kept_back, "connecting to Kafka again");
+            }
         })
         .call()?;
-    health.works("kafka");
+    health.works(KAFKA);
     // A ring for records that came while the retry slept.
     source.waker().ring();
     Ok(source)

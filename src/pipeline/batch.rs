@@ -90,6 +90,16 @@ impl Batch {
         self.entries.len()
     }
 
+    /// When its first record came to Kafka, where the record says so.
+    pub fn oldest(&self) -> Option<Micros> {
+        self.entries.first().and_then(|entry| entry.timestamp)
+    }
+
+    /// When its records came to Kafka, where they say so.
+    pub fn timestamps(&self) -> impl Iterator<Item = Micros> {
+        self.entries.iter().filter_map(|entry| entry.timestamp)
+    }
+
     /// Bytes of records, and of the table of them.
     pub fn bytes(&self) -> usize {
         self.bytes + self.entries.len() * size_of::<Entry>()

@@ -69,8 +69,8 @@ impl Known {
 /// What was made of a batch.
 #[derive(Debug, Default)]
 pub struct Made {
-    /// Rows of `events` that were handed over.
-    pub events: u64,
+    /// Rows of `events` that were handed over, by schema.
+    pub events: BTreeMap<String, u64>,
     /// Places of these, where a part of the batch is asked for.
     pub places: Vec<Place>,
     /// Records that have rows of `quarantine`.
@@ -82,26 +82,33 @@ pub struct Made {
 /// Rows by their tables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rows {
-    /// Of `events`.
-    pub events: u64,
+    /// Of `events`, by schema.
+    pub events: BTreeMap<String, u64>,
     /// Of `quarantine`, by reason.
     pub quarantined: BTreeMap<&'static str, u64>,
 }
 
 impl Rows {
+    /// Of `events`.
+    pub fn event_rows(&self) -> u64 {
+        self.events.values().sum()
+    }
+
     /// Of `quarantine`.
-    pub fn quarantined(&self) -> u64 {
+    pub fn quarantined_rows(&self) -> u64 {
         self.quarantined.values().sum()
     }
 
     /// Of both tables.
     pub fn total(&self) -> u64 {
-        self.events + self.quarantined()
+        self.event_rows() + self.quarantined_rows()
     }
 
     /// Others as well.
     pub fn add(&mut self, others: &Rows) {
-        self.events += others.events;
+        for (schema, rows) in &others.events {
+            *self.events.entry(schema.clone()).or_insert(0) += rows;
+        }
         for (reason, rows) in &others.quarantined {
             *self.quarantined.entry(reason).or_insert(0) += rows;
         }
@@ -148,6 +155,7 @@ pub fn events(of: Source<'_>, known: &Known, slices: Slices<'_>) -> Result<Made,
         block: EventBlock::new(of.log),
         bytes: 0,
         made: Made::default(),
+        counts: Vec::new(),
         digest: Sha256::new(),
     };
     let (mut bytes, is_wanted) = (0, |offset| known.is_asked_for(offset));
@@ -172,6 +180,8 @@ struct Making<'m> {
     /// Of the slice.
     bytes: usize,
     made: Made,
+    /// For each of `facts.mapping_versions`: all its rows, and those that are handed over.
+    counts: Vec<(u64, u64)>,
     digest: Sha256,
 }
 
@@ -183,20 +193,23 @@ impl Making<'_> {
         slices: Slices<'_>,
     ) -> Result<(), BlockError> {
         let place = (record.offset, row.index);
-        let Made { facts, rejected, places, events } = &mut self.made;
+        let Made { facts, rejected, places, .. } = &mut self.made;
         match row.fate {
             Fate::Event(event) => {
                 let digest = id::digest(event.raw.as_bytes());
                 self.digest.update(digest);
-                facts.rows.events += 1;
-                facts.mapped(event.schema, event.mapping_version);
+                let mapping = facts.mapped(event.schema, event.mapping_version);
+                if mapping == self.counts.len() {
+                    self.counts.push((0, 0));
+                }
+                self.counts[mapping].0 += 1;
                 if self.known.leaves_out(place) {
                     return Ok(());
                 }
                 if self.known.within.is_some() {
                     places.push(place);
                 }
-                *events += 1;
+                self.counts[mapping].1 += 1;
                 let position = self.of.log.position(record.offset, row.index);
                 let id = id::derive(event, &position, &digest);
                 self.block.push(event, id, place, received_at(record))?;
@@ -222,7 +235,13 @@ impl Making<'_> {
         if self.block.rows() > 0 {
             slices(&self.block.finish()?)?;
         }
-        let facts = &mut self.made.facts;
+        let Made { facts, events, .. } = &mut self.made;
+        for ((schema, _), (all, sent)) in facts.mapping_versions.iter().zip(self.counts) {
+            *facts.rows.events.entry(schema.clone()).or_insert(0) += all;
+            if sent > 0 {
+                *events.entry(schema.clone()).or_insert(0) += sent;
+            }
+        }
         facts.digest = self.digest.finalize().into();
         facts.mapping_versions.sort_unstable();
         Ok(self.made)
@@ -279,12 +298,13 @@ fn too_large(of: Source<'_>, most: usize) -> FxHashSet<i64> {
 }
 
 impl Facts {
-    /// One entry a mapping, without making a string for each row.
-    fn mapped(&mut self, mapping: &str, version: u16) {
-        let is_it = |(name, known): &&(String, u16)| name == mapping && *known == version;
-        if self.mapping_versions.iter().find(is_it).is_none() {
+    /// One entry a mapping, without making a string for each row; which it is.
+    fn mapped(&mut self, mapping: &str, version: u16) -> usize {
+        let is_it = |(name, known): &(String, u16)| name == mapping && *known == version;
+        self.mapping_versions.iter().position(is_it).unwrap_or_else(|| {
             self.mapping_versions.push((mapping.to_owned(), version));
-        }
+            self.mapping_versions.len() - 1
+        })
     }
 }
 

@@ -11,6 +11,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use chrono::Utc;
+
 use super::intent::announces;
 use super::lane::Lane;
 use super::limits::Limits;
@@ -31,8 +33,12 @@ impl Intake for Worker {
         let accepts = self.pipeline.accept_gap.remove(&partition);
         let Pipeline { warehouse, metrics, health, normaliser, .. } = &self.pipeline;
         let (warehouse, metrics, health) = (warehouse.clone(), metrics.clone(), health.clone());
-        let lane =
-            Lane::new(assignment.clone(), normaliser(&partition.topic), generation, &metrics);
+        let lane = Lane::new(
+            assignment.clone(),
+            normaliser(&partition.topic),
+            generation,
+            &metrics.pipeline,
+        );
         self.lanes.insert(partition.clone(), lane);
         self.limits = Limits::share(&self.pipeline.config, self.lanes.len());
         self.spawn(partition.clone(), async move {
@@ -57,7 +63,7 @@ impl Intake for Worker {
             Answer::Fenced(_) => "fenced",
             Answer::Unknown(_) => "unknown",
         };
-        self.pipeline.metrics.commits.with_label_values(&[what, label]).inc();
+        self.pipeline.metrics.pipeline.commits.with_label_values(&[what, label]).inc();
         let Some(lane) = self.lanes.get_mut(partition) else { return };
         match answer {
             Answer::Done => {
@@ -86,7 +92,7 @@ impl Intake for Worker {
 
     fn take(&mut self, partition: &PartitionId, record: &RawRecord<'_>) {
         let lane = self.lanes.get_mut(partition);
-        if let Some(Err(misplaced)) = lane.map(|lane| lane.take(record, Instant::now)) {
+        if let Some(Err(misplaced)) = lane.map(|lane| lane.take(record, Instant::now())) {
             self.fatal = Some(misplaced.to_string());
         }
     }
@@ -94,6 +100,12 @@ impl Intake for Worker {
     fn reached_end(&mut self, partition: &PartitionId, end: i64) {
         if let Some(lane) = self.lanes.get_mut(partition) {
             lane.reached_end(end);
+        }
+    }
+
+    fn log_end(&mut self, partition: &PartitionId, end: i64) {
+        if let Some(lane) = self.lanes.get_mut(partition) {
+            lane.log_end(end, Utc::now().timestamp_micros());
         }
     }
 

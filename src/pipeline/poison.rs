@@ -14,13 +14,41 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashSet;
+
 use super::columns::{Known, events};
-use super::settle::{Job, Trouble};
+use super::settle::{Course, Job, SettleError, Settler, Trouble};
 use crate::event::id;
 use crate::warehouse::{InsertError, RowStream, Warehouse};
 
+impl Settler {
+    /// Whether a row was found that ClickHouse refuses.
+    pub(super) async fn find_refused(
+        &self,
+        job: &Arc<Job>,
+        why: &str,
+        course: &mut Course,
+    ) -> Result<bool, SettleError> {
+        let _permit = self.permits.acquire().await;
+        let mut known = course.known(FxHashSet::default());
+        let found = find(&self.warehouse, job, &mut known).await;
+        let is_found = known.refused.len() > course.refused.len();
+        course.refused = known.refused;
+        match found {
+            Ok(()) if is_found => return Ok(true),
+            Ok(()) => tracing::error!(token = %job.token(), why, "no row alone is refused"),
+            Err(Trouble::Insert(error)) => {
+                tracing::warn!(token = %job.token(), %error, "looking for the refused row");
+            }
+            Err(Trouble::Swollen(records)) => course.swollen = records,
+            Err(Trouble::Defect(defect)) => return Err(defect),
+        }
+        Ok(false)
+    }
+}
+
 /// Add the places of refused rows to those that are known.
-pub async fn find(warehouse: &Warehouse, job: &Arc<Job>, known: &mut Known) -> Result<(), Trouble> {
+async fn find(warehouse: &Warehouse, job: &Arc<Job>, known: &mut Known) -> Result<(), Trouble> {
     // A name left by a crash is taken over: the batch's token, short enough for a file's name.
     let token = id::digest(job.token().to_string().as_bytes());
     let trial: String = token[..12].iter().map(|byte| format!("{byte:02x}")).collect();

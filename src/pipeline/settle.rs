@@ -17,19 +17,21 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use backon::BackoffBuilder as _;
 use rustc_hash::FxHashSet;
 use tokio::sync::Semaphore;
 
+use self::count::tell;
 use super::batch::Batch;
 use super::columns::{Facts, Known, Made, Rows, Source, Unmade, events, quarantine};
 use super::letter::Post;
 use super::limits::ClosedBy;
-use super::{LONGEST_DELAY, fault, patience, poison};
+use super::{LONGEST_DELAY, fault, patience};
 use crate::event::{LogId, OffsetRange, PartitionId, Place};
 use crate::schema::Normaliser;
-use crate::telemetry::{Health, Metrics};
+use crate::telemetry::{Health, PipelineMetrics, Seldom};
 use crate::warehouse::block::{Block, BlockError};
 use crate::warehouse::{InsertError, RowStream, Table, Token, Warehouse};
 
@@ -38,9 +40,11 @@ pub struct Settler {
     /// Where to.
     pub warehouse: Warehouse,
     /// Counted here.
-    pub metrics: Metrics,
+    pub metrics: PipelineMetrics,
     /// Told while inserts fail.
     pub health: Health,
+    /// How long they may fail until that shows.
+    pub patience: Duration,
     /// One permit a batch in columns.
     pub permits: Semaphore,
     /// Takes copies of what is quarantined, where they are wanted.
@@ -91,7 +95,7 @@ impl Job {
             let made = events(job.source(), &known, nowhere).map_err(|why| job.trouble(why))?;
             let rejected = quarantine(job.source(), &known, &made.rejected, nowhere);
             let rejected = rejected.map_err(|error| job.trouble(error.into()))?;
-            let rows = Rows { events: made.events, ..rejected };
+            let rows = Rows { events: made.events.clone(), ..rejected };
             Ok((made, rows))
         });
         match counting.await {
@@ -130,19 +134,24 @@ pub struct Settled {
 #[derive(Debug, Default)]
 pub struct Course {
     /// Rows that ClickHouse refuses, with its words.
-    refused: BTreeMap<Place, String>,
+    pub refused: BTreeMap<Place, String>,
     /// Records that would swell the batch.
-    swollen: FxHashSet<i64>,
+    pub swollen: FxHashSet<i64>,
     /// Clean repairs.
     repairs: u32,
     /// Rows that are stored by us, of a batch that is made again.
     rows: Rows,
+    /// Elements that a rule passes over, by its name.
+    skipped: BTreeMap<String, u64>,
+    /// Whether some of it was sent after it was looked for.
+    sent_again: bool,
     /// Whether what is quarantined is copied.
     pub copied: bool,
 }
 
 impl Course {
-    fn known(&self, stored: FxHashSet<Place>) -> Known {
+    /// What is known of the batch's rows, beside these.
+    pub fn known(&self, stored: FxHashSet<Place>) -> Known {
         let (refused, swollen) = (self.refused.clone(), self.swollen.clone());
         Known { stored, refused, swollen, within: None }
     }
@@ -154,9 +163,9 @@ impl Settler {
         let timer = self.metrics.batch_seconds.start_timer();
         let job = Arc::new(job);
         // Works again when this ends, also where it is given up.
-        let part = self.health.part(format!("inserts of {}", job.partition()));
-        let mut delays = patience().build();
-        let mut course = Course::default();
+        let part = self.health.part(format!("inserts of {}", job.partition()), self.patience);
+        let (mut delays, mut seldom) = (patience().build(), Seldom::default());
+        let (mut course, mut tries) = (Course::default(), 1);
         let (mut look_first, mut outcome) = (job.made_again, "clean");
         let rows = loop {
             let tried = match look_first {
@@ -173,8 +182,9 @@ impl Settler {
                 }
                 Err(Trouble::Insert(error)) => error,
             };
-            (look_first, outcome) = (true, "read_back");
+            (look_first, outcome, tries) = (true, "read_back", tries + 1);
             self.metrics.insert_retries.inc();
+            self.metrics.inserts.with_label_values(&["failed"]).inc();
             part.fails(error.to_string());
             if let InsertError::Poison(why) = &error
                 && self.find_refused(&job, why, &mut course).await?
@@ -182,24 +192,23 @@ impl Settler {
                 continue;
             }
             let delay = delays.next().unwrap_or(LONGEST_DELAY);
-            let (token, delay_ms) = (job.token(), delay.as_millis() as u64);
-            match error {
-                InsertError::Retry(why) => {
-                    tracing::warn!(%token, delay_ms, why, "unclear whether it is stored: looking, then again");
-                }
-                error => tracing::error!(%token, delay_ms, %error, "refused; trying again"),
+            if let Some(kept_back) = seldom.happened(Instant::now()) {
+                tell(&job, &error, delay.as_millis() as u64, kept_back);
             }
             tokio::time::sleep(delay).await;
         };
+        if tries > 1 {
+            tracing::info!(partition = %job.partition(), range = %job.range, tries, "stored after all");
+        }
         timer.observe_duration();
-        self.count(&job, &rows, outcome);
+        self.count(&job, &course, &rows, outcome);
         Ok(Settled {
             partition: job.partition(),
             generation: job.generation,
             range: job.range,
             records: job.batch.len() as u64,
-            event_rows: rows.events,
-            quarantined_rows: rows.quarantined(),
+            event_rows: rows.event_rows(),
+            quarantined_rows: rows.quarantined_rows(),
         })
     }
 
@@ -209,7 +218,8 @@ impl Settler {
         let (facts, sent) =
             self.send(job, &job.token(), course.known(FxHashSet::default())).await?;
         drop(permit);
-        self.copy(job, facts.rows.quarantined(), course).await?;
+        course.skips(&facts);
+        self.copy(job, facts.rows.quarantined_rows(), course).await?;
         self.record(job, &facts).await?;
         Ok(sent)
     }
@@ -219,8 +229,10 @@ impl Settler {
         let permit = self.permits.acquire().await;
         let known = self.look(job, course).await?;
         let (facts, sent) = self.send(job, &job.token(), known).await?;
+        course.skips(&facts);
         let mut left = 0;
         if sent.total() > 0 {
+            course.sent_again = true;
             course.rows.add(&sent);
             // Its own token lets through no more what was deleted since it was planted. Every owner
             // counts its repairs from 0, and goes on only after a clean one: so an unclear one that
@@ -250,30 +262,6 @@ impl Settler {
         Ok(course.known(found.into_iter().collect()))
     }
 
-    /// Whether a row was found that ClickHouse refuses.
-    async fn find_refused(
-        &self,
-        job: &Arc<Job>,
-        why: &str,
-        course: &mut Course,
-    ) -> Result<bool, SettleError> {
-        let _permit = self.permits.acquire().await;
-        let mut known = course.known(FxHashSet::default());
-        let found = poison::find(&self.warehouse, job, &mut known).await;
-        let is_found = known.refused.len() > course.refused.len();
-        course.refused = known.refused;
-        match found {
-            Ok(()) if is_found => return Ok(true),
-            Ok(()) => tracing::error!(token = %job.token(), why, "no row alone is refused"),
-            Err(Trouble::Insert(error)) => {
-                tracing::warn!(token = %job.token(), %error, "looking for the refused row");
-            }
-            Err(Trouble::Swollen(records)) => course.swollen = records,
-            Err(Trouble::Defect(defect)) => return Err(defect),
-        }
-        Ok(false)
-    }
-
     /// Send rows while they are made; the batch's facts, and what was sent.
     async fn send(
         &self,
@@ -288,8 +276,10 @@ impl Settler {
             let made = events(of.source(), &all, &mut |block| to.push(block));
             made.map_err(|why| of.trouble(why))
         };
-        let Made { events, rejected, facts, .. } =
-            self.warehouse.insert(Table::Events, token, make).await?;
+        let begun = Instant::now();
+        let made = self.warehouse.insert(Table::Events, token, make).await;
+        self.observe(Table::Events, begun, made.as_ref().map(|made| made.events.is_empty()));
+        let Made { events, rejected, facts, .. } = made?;
         fault::point("insert::after_events");
         let mut sent = Rows { events, ..Rows::default() };
         if !rejected.is_empty() {
@@ -298,21 +288,14 @@ impl Settler {
                 let rows = quarantine(of.source(), &known, &rejected, &mut |block| to.push(block));
                 rows.map_err(|error| of.trouble(error.into()))
             };
-            sent.quarantined =
-                self.warehouse.insert(Table::Quarantine, token, make).await?.quarantined;
+            let begun = Instant::now();
+            let rows = self.warehouse.insert(Table::Quarantine, token, make).await;
+            let is_none = rows.as_ref().map(|rows| rows.quarantined.is_empty());
+            self.observe(Table::Quarantine, begun, is_none);
+            sent.quarantined = rows?.quarantined;
         }
         fault::point("insert::after_quarantine");
         Ok((facts, sent))
-    }
-
-    fn count(&self, job: &Job, rows: &Rows, outcome: &str) {
-        let metrics = &self.metrics;
-        metrics.batch_records.observe(job.batch.len() as f64);
-        metrics.batches.with_label_values(&[job.closed_by.as_str(), outcome]).inc();
-        metrics.events.with_label_values(&[&*job.log.topic]).inc_by(rows.events);
-        for (reason, rows) in &rows.quarantined {
-            metrics.quarantined.with_label_values(&[reason]).inc_by(*rows);
-        }
     }
 }
 
@@ -341,5 +324,6 @@ pub enum SettleError {
     Columns(Token, BlockError),
 }
 
+mod count;
 #[cfg(test)]
 mod tests;

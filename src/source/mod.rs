@@ -81,6 +81,10 @@ pub trait Intake {
     /// Every record before `end` has been handed over.
     fn reached_end(&mut self, partition: &PartitionId, end: i64);
 
+    /// The log ends before `end`, whether that was handed over or not. Told from time to time, where
+    /// the source knows.
+    fn log_end(&mut self, _partition: &PartitionId, _end: i64) {}
+
     /// The partition cannot be read on: its next offset is outside its log, or its topic has
     /// another id now.
     fn broken(&mut self, partition: &PartitionId, why: &str);

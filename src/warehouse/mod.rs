@@ -26,12 +26,14 @@ mod ledger;
 pub mod migrate;
 pub mod outcome;
 mod quarantine;
+mod question;
 mod replay;
 mod row;
 mod select;
 mod statement;
 mod tally;
 mod trace;
+mod watch;
 mod wide;
 
 use std::path::PathBuf;
@@ -40,6 +42,9 @@ use std::time::Duration;
 
 use clickhouse::{Client, Compression};
 use tokio::sync::OnceCell;
+
+use self::question::Reader;
+use crate::telemetry::WarehouseMetrics;
 
 pub use account::{BatchLine, GapLine, Incarnation, Stretch};
 pub use config::ClickHouseConfig;
@@ -73,7 +78,9 @@ pub struct Warehouse {
     /// What a read may cost.
     cost: ReadCost,
     /// The client for reads, once the user's profile is known.
-    reader: Arc<OnceCell<Client>>,
+    reader: Arc<OnceCell<Reader>>,
+    /// Where it is counted what reads cost.
+    metrics: Option<WarehouseMetrics>,
 }
 
 /// What a read may cost; 0 for no limit.
@@ -108,6 +115,7 @@ impl Warehouse {
             user: config.user.as_str().into(),
             cost: ReadCost::default(),
             reader: Arc::default(),
+            metrics: None,
         })
     }
 
@@ -115,6 +123,11 @@ impl Warehouse {
     /// say so.
     pub fn with_cost(self, cost: ReadCost) -> Warehouse {
         Warehouse { cost, reader: Arc::default(), ..self }
+    }
+
+    /// The same, but what its reads cost is counted.
+    pub fn with_metrics(self, metrics: &WarehouseMetrics) -> Warehouse {
+        Warehouse { metrics: Some(metrics.clone()), reader: Arc::default(), ..self }
     }
 
     /// Name of the database.
@@ -142,7 +155,7 @@ impl Warehouse {
 
     /// The client, for reading. A profile with `readonly = 1` lets us set nothing and needs
     /// nothing, one with `readonly = 2` lets us set all but that; so the first read asks.
-    pub(crate) async fn reader(&self) -> Result<&Client, clickhouse::error::Error> {
+    pub(crate) async fn reader(&self) -> Result<&Reader, clickhouse::error::Error> {
         let ask = || async {
             let sql = "SELECT toUInt8(getSetting('readonly'))";
             let readonly = self.server.query(sql).fetch_one::<u8>().await?;
@@ -159,7 +172,7 @@ impl Warehouse {
             if readonly == 0 {
                 client = client.with_setting("readonly", "1");
             }
-            Ok(client)
+            Ok(Reader { client, metrics: self.metrics.clone() })
         };
         self.reader.get_or_try_init(ask).await
     }

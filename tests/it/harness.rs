@@ -95,6 +95,7 @@ pub async fn loaded(topics: &[(&str, &str)]) -> Loaded {
         })
         .collect();
     config.pipeline.batch_age_ms = 200;
+    config.pipeline.insert_unready_ms = 0;
     config.api.listen = "127.0.0.1:0".to_owned();
     let wanted: Vec<(&str, i32)> = topics.iter().map(|(name, _)| (*name, 2)).collect();
     if !wanted.is_empty() {

@@ -48,7 +48,7 @@ pub fn with_log(log: Arc<Log>) -> ApiState {
         tenants: Tenants::default(),
         authenticator: crate::api::Authenticator::None,
         audit: crate::api::ReadAudit::default(),
-        registry: prometheus::Registry::new(),
+        metrics: crate::telemetry::Metrics::new().unwrap(),
         health: Health::default(),
         catalog: Arc::default(),
         cursors: CursorKey::new([7; 32]).unwrap(),

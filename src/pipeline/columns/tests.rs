@@ -89,7 +89,7 @@ fn what_is_stored_of_a_swollen_record_does_not_change_what_it_becomes() {
     let (all, ..) = made(&batch, Known::default());
     let stored = FxHashSet::from_iter([(0, 0), (1, 0)]);
     let (rest, rows, slices) = made(&batch, Known { stored, ..Known::default() });
-    assert_eq!((rest.events, rows.total(), slices.len()), (0, 0, 0));
+    assert_eq!((rest.events.len(), rows.total(), slices.len()), (0, 0, 0));
     assert_eq!(rest.facts, all.facts);
 }
 

@@ -11,12 +11,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::*;
-use crate::event::{Headers, PartitionId};
+use crate::event::Headers;
 use crate::pipeline::intent::announces;
 use crate::pipeline::turn;
 use crate::schema::{Catalog, TopicRule};
+use crate::telemetry::Metrics;
 
-const LIMITS: Limits =
+pub(super) const LIMITS: Limits =
     Limits { records: 2, bytes: 1 << 20, share: 1 << 20, sending: 3, age: Duration::from_secs(1) };
 
 fn shut() -> Lane {
@@ -30,27 +31,28 @@ fn shut() -> Lane {
         log_start: 10,
         log_end: 100,
     };
-    let mut lane = Lane::new(assignment, Arc::new(normaliser), 1, &Metrics::new().unwrap());
+    let mut lane =
+        Lane::new(assignment, Arc::new(normaliser), 1, &Metrics::new().unwrap().pipeline);
     lane.turn = Turn::Closes;
     lane
 }
 
-fn lane(now: Instant) -> Lane {
+pub(super) fn lane(now: Instant) -> Lane {
     let mut lane = shut();
     lane.open(Start { offset: 10, intent_last: None, made_again_to: None }, now);
     lane
 }
 
-fn record(offset: i64) -> RawRecord<'static> {
+pub(super) fn record(offset: i64) -> RawRecord<'static> {
     RawRecord { offset, timestamp: None, key: None, headers: Headers::default(), payload: b"{}" }
 }
 
 fn take(lane: &mut Lane, offsets: impl IntoIterator<Item = i64>, now: Instant) {
-    offsets.into_iter().for_each(|offset| lane.take(&record(offset), || now).unwrap());
+    offsets.into_iter().for_each(|offset| lane.take(&record(offset), now).unwrap());
 }
 
 /// Announce what is ready; the batch, as it comes to be stored.
-fn announce(lane: &mut Lane, now: Instant) -> Job {
+pub(super) fn announce(lane: &mut Lane, now: Instant) -> Job {
     let commit = lane.commit_due(LIMITS, false, now).unwrap();
     assert!(announces(&commit), "{commit:?}");
     lane.remembered(&commit).unwrap()
@@ -156,7 +158,7 @@ fn a_batch_made_again_ends_where_the_partition_does() {
     assert!(lane.has_room(LIMITS), "a replica that lags ends earlier than the partition does");
     lane.reached_end(15);
     assert_eq!(announce(&mut lane, now).range, OffsetRange { first: 10, last: 14 });
-    let misplaced = lane.take(&record(13), || now).unwrap_err();
+    let misplaced = lane.take(&record(13), now).unwrap_err();
     assert!(misplaced.to_string().contains("offset 13 came after"), "{misplaced}");
 }
 

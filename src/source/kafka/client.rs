@@ -22,6 +22,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionLi
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::super::{Answer, Commit, KafkaConfig, SourceError};
+use super::statistics::Ends;
 use crate::event::PartitionId;
 use crate::telemetry::Health;
 
@@ -76,6 +77,8 @@ pub struct Context {
     called: AtomicBool,
     /// No broker can be reached.
     down: AtomicBool,
+    /// Where logs end, when librdkafka last said so.
+    log_ends: Mutex<Ends>,
     health: Health,
 }
 
@@ -93,6 +96,11 @@ impl Context {
     /// Answers that have come.
     pub fn answers(&self) -> MutexGuard<'_, Vec<Result<(Commit, Answer), SourceError>>> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where logs end, since this was last asked.
+    pub fn log_ends(&self) -> MutexGuard<'_, Ends> {
+        self.log_ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether something was called back since this was last asked: a poll that was spent on that
@@ -121,6 +129,14 @@ impl Context {
 }
 
 impl ClientContext for Context {
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.called.store(true, Ordering::Relaxed);
+        match Ends::read(statistics) {
+            Ok(ends) => *self.log_ends() = ends,
+            Err(error) => tracing::debug!(%error, "librdkafka's statistics cannot be read"),
+        }
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.called.store(true, Ordering::Relaxed);
         match level {
