@@ -69,7 +69,9 @@ fn events(count: u64) -> Vec<Outgoing> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_stored_asked_and_refused_is_counted_and_nobody_is_named() {
     let topic = unique("measured");
-    let loaded = loaded(&[(&topic, "cockpit")]).await;
+    let mut loaded = loaded(&[(&topic, "cockpit")]).await;
+    // Of 60 events a few fit.
+    loaded.config.api.limits.page_bytes = 20_000;
     produce(&topic, events(60)).await;
     let broken = Outgoing { payload: b"no JSON".to_vec(), ..Outgoing::default() };
     produce(&topic, [broken.clone(), broken.clone(), broken]).await;
@@ -79,6 +81,7 @@ async fn what_was_stored_asked_and_refused_is_counted_and_nobody_is_named() {
     for (path, status) in [
         ("/v1/events?limit=5", 200),
         ("/v1/events?limit=0", 400),
+        ("/v1/events?limit=100", 422),
         ("/v1/events/count", 200),
         ("/nowhere/at/all", 404),
     ] {
@@ -116,7 +119,8 @@ async fn what_was_stored_asked_and_refused_is_counted_and_nobody_is_named() {
         told.value("trailhouse_memory_limit_bytes"),
         loaded.config.pipeline.memory_bytes as f64
     );
-    assert_eq!(told.value("trailhouse_query_duration_seconds_count{question=\"page\"}"), 1.0);
+    assert_eq!(told.value("trailhouse_query_duration_seconds_count{question=\"page\"}"), 2.0);
+    assert_eq!(told.value("trailhouse_rate_limited_total{limit=\"cost\"}"), 1.0);
     assert!(told.value("trailhouse_clickhouse_read_rows_total") >= 5.0);
     assert!(told.value("trailhouse_clickhouse_read_bytes_total") > 0.0);
     let requests = |route: &str, status: u16| {
