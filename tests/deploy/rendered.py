@@ -28,6 +28,7 @@ POD = {
 # What requests that had begun get after SIGTERM, and the default of pipeline.drain_ms.
 REQUESTS_S = 10
 DRAIN_MS = 30000
+PROBES = {"startupProbe": "/startupz", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
 # Made by whoever runs it, and by nobody here.
 SECRETS = {"trailhouse-ingest", "trailhouse-api", "trailhouse-migrate", "trailhouse-tls"}
 # What Helm adds, and kustomize has no word for.
@@ -113,7 +114,7 @@ def of_pod(spec, there, drain_s):
         drains_s = 0 if "api" in container["args"] else drain_s
         if grace_s <= pause_s + drains_s + REQUESTS_S:
             yield f"is killed after {grace_s} s, before it can be done"
-        for probe, path in (("livenessProbe", "/livez"), ("readinessProbe", "/readyz")):
+        for probe, path in PROBES.items():
             if at(container, probe, "httpGet", "path") != path:
                 yield f"{probe} does not ask {path}"
     for volume in spec["volumes"]:

@@ -140,6 +140,17 @@ containers:
     ports:
       - name: http
         containerPort: {{ include "trailhouse.port" $root }}
+    # Until ClickHouse and Kafka have answered once. One that is away for an hour is no reason to restart.
+    startupProbe:
+      httpGet:
+        path: /startupz
+        port: http
+        {{- if $tls }}
+        scheme: HTTPS
+        {{- end }}
+      periodSeconds: 5
+      timeoutSeconds: 5
+      failureThreshold: 720
     # Asks nobody: a ClickHouse that is away is no reason to restart.
     livenessProbe:
       httpGet:
