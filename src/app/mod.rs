@@ -138,7 +138,8 @@ impl Service {
             true => Some(start_ingest(loaded, &warehouse, &metrics, &health)?),
             false => None,
         };
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, ?role, "serving");
+        let (version, commit) = (env!("CARGO_PKG_VERSION"), env!("TRAILHOUSE_COMMIT"));
+        tracing::info!(version, commit, %address, ?role, "serving");
         Ok(Service { address, metrics, ingest, api, readings, tails, stop_api })
     }
 
