@@ -17,4 +17,5 @@ mod reading;
 mod rebalance;
 mod refusal;
 mod replay;
+mod upgrade;
 mod zombie;
