@@ -11,6 +11,7 @@ mod broker;
 mod crash;
 mod dead_letter;
 mod gateway;
+mod load;
 mod outcome;
 mod poison;
 mod reading;
