@@ -23,7 +23,7 @@ pub use quarantine::QuarantineCommand;
 /// A company's whole audit trail, from Kafka into ClickHouse, and answered over HTTP.
 #[derive(Debug, Parser)]
 #[command(
-    version,
+    version = trailhouse::VERSION,
     max_term_width = 100,
     after_help = "Begin with: trailhouse demo
 

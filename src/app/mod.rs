@@ -201,9 +201,19 @@ impl Service {
     }
 }
 
-/// Refuse tables that are missing, older or newer than this program.
+/// Refuse tables that are missing, older than this program, or that a newer one has taken something
+/// from. What a newer one has added is no matter: so an upgrade rolls.
 pub async fn up_to_date(warehouse: &Warehouse) -> anyhow::Result<()> {
     let states = migrate::status(warehouse).await?;
+    if let Some(state) = states.iter().find(|state| state.standing == Standing::Contracted) {
+        bail!(
+            "migration {:04}_{} of a newer trailhouse took from database {} what this one uses; run \
+             the newer one",
+            state.version,
+            state.name,
+            warehouse.database()
+        );
+    }
     if let Some(state) = states.iter().find(|state| state.standing == Standing::Changed) {
         bail!(
             "migration {:04}_{} was changed after it was applied to database {}; restore its file \

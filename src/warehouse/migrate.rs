@@ -10,7 +10,8 @@
 //!   crash in between, or two workers at once, repeat a statement that changes nothing and record
 //!   it twice; a version counts once however often it is recorded. No lock is needed.
 //! - A version this program does not know was applied by a newer one: it is left alone, so that an
-//!   old worker may restart in the middle of an upgrade.
+//!   old worker may restart in the middle of an upgrade. Unless its recorded name begins with
+//!   [`CONTRACTS`]: then it took away what older programs use.
 //!
 //! Deliberately unknown here: what the columns mean (their comments say).
 
@@ -27,6 +28,10 @@ use super::{ServerError, Warehouse};
 
 /// How long ClickHouse may take to say what it has had.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+
+/// Begins the name of a migration that takes something away. All others only add, so that programs
+/// which do not know them go on: see CONTRIBUTING.md.
+pub const CONTRACTS: &str = "contract_";
 
 const LEDGER: &str = "\
 CREATE TABLE IF NOT EXISTS schema_migrations
@@ -108,8 +113,10 @@ pub enum Standing {
     Pending,
     /// It has run with another text than this program's.
     Changed,
-    /// It was run by a newer program.
+    /// It was run by a newer program, and only added something.
     Unknown,
+    /// It was run by a newer program, and took away what this one may use.
+    Contracted,
 }
 
 impl Standing {
@@ -120,6 +127,9 @@ impl Standing {
             Standing::Pending => "pending",
             Standing::Changed => "changed",
             Standing::Unknown => "unknown (applied by a newer trailhouse)",
+            Standing::Contracted => {
+                "unknown (applied by a newer trailhouse; this one is too old for it)"
+            }
         }
     }
 }
@@ -209,6 +219,7 @@ fn compare(known: &[Migration], recorded: &[Record]) -> Vec<MigrationState> {
     for record in recorded {
         let same = known.iter().find(|migration| migration.version == record.version);
         let standing = match same {
+            None if record.name.starts_with(CONTRACTS) => Standing::Contracted,
             None => Standing::Unknown,
             Some(migration) if migration.checksum() == record.checksum => Standing::Applied,
             Some(_) => Standing::Changed,
@@ -262,66 +273,4 @@ impl MigrateError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_numbered_file_of_the_folder_is_embedded_under_its_own_number() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/clickhouse");
-        let mut files: Vec<String> = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name.ends_with(".sql") && name.starts_with(|c: char| c.is_ascii_digit()))
-            .collect();
-        files.sort();
-        let embedded: Vec<String> =
-            ALL.iter().map(|m| format!("{:04}_{}.sql", m.version, m.name)).collect();
-        assert_eq!(files, embedded);
-        for (migration, file) in ALL.iter().zip(&files) {
-            let text = std::fs::read_to_string(format!("{folder}/{file}")).unwrap();
-            assert_eq!(migration.sql, text, "{file} is embedded under another name");
-        }
-    }
-
-    #[test]
-    fn a_migration_is_one_statement_that_may_run_twice() {
-        for migration in ALL {
-            let ends = migration.sql.lines().filter(|line| line.trim_end().ends_with(';')).count();
-            assert_eq!(ends, 0, "{}: one statement a file, without its semicolon", migration.name);
-            assert!(migration.sql.contains("IF NOT EXISTS"), "{}: not repeatable", migration.name);
-        }
-    }
-
-    #[test]
-    fn a_version_is_pending_applied_changed_or_unknown() {
-        let known = [
-            Migration { version: 1, name: "one", sql: "1" },
-            Migration { version: 2, name: "two", sql: "2" },
-            Migration { version: 3, name: "three", sql: "3" },
-        ];
-        let record = |version, checksum: &str| Record {
-            version,
-            name: "it".into(),
-            checksum: checksum.into(),
-        };
-        // Two workers recorded version 1; a program with an edited file recorded version 2 too.
-        let recorded = [
-            record(1, &known[0].checksum()),
-            record(1, &known[0].checksum()),
-            record(2, "other"),
-            record(2, &known[1].checksum()),
-            record(9, "newer"),
-        ];
-        let standings: Vec<(u32, Standing)> =
-            compare(&known, &recorded).into_iter().map(|s| (s.version, s.standing)).collect();
-        assert_eq!(
-            standings,
-            [
-                (1, Standing::Applied),
-                (2, Standing::Changed),
-                (3, Standing::Pending),
-                (9, Standing::Unknown)
-            ]
-        );
-    }
-}
+mod tests;
