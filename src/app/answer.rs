@@ -44,13 +44,13 @@ pub(super) async fn from(
     let (auth, limits) = (&config.api.auth, &config.api.limits);
     let page_bytes = limits.page_bytes;
     let cost = ReadCost { rows: limits.read_rows, bytes: limits.read_bytes, page_bytes };
-    let reader = Arc::new(warehouse.clone().with_cost(cost));
+    let reader = Arc::new(Warehouse::connect_to_ask(&config.clickhouse)?.with_cost(cost));
     let (audit, readings) = match config.api.audit.topic.as_str() {
         "" => (ReadAudit::default(), None),
         _ => {
             let (audit, events) = ReadAudit::new(metrics.readings_lost.clone());
-            let (brokers, lost) = (&config.kafka.brokers, metrics.readings_lost.clone());
-            (audit, Some(reading::write(brokers, &config.api.audit, events, lost)?))
+            let lost = metrics.readings_lost.clone();
+            (audit, Some(reading::write(&config.kafka, &config.api.audit, events, lost)?))
         }
     };
     let tenants: Tenants = config.aliases().collect();
@@ -62,7 +62,7 @@ pub(super) async fn from(
             Authenticator::open(auth, limits, tenants.clone(), keys, now).await?
         }
     };
-    let gateway = Gateway::new(&config.kafka.brokers, &config.kafka.properties)?;
+    let gateway = Gateway::new(&config.kafka.brokers, &config.kafka.connection()?)?;
     let recorder: Arc<dyn Recorder> = Arc::new(gateway);
     let (kafka, of_topic) = (config.kafka.clone(), loaded.normalisers());
     let normalisers: Normalisers =

@@ -133,7 +133,12 @@ impl Service {
                 tokio::spawn(api::serve(listener, router, header_timeout, shutdown))
             }
         };
-        tables_are_fit(&warehouse, ingests, &health).await?;
+        // An API alone may begin over a replica, too.
+        let asked = match ingests {
+            true => warehouse.clone(),
+            false => Warehouse::connect_to_ask(&config.clickhouse)?,
+        };
+        tables_are_fit(&asked, ingests, &health).await?;
         let ingest = match ingests {
             true => Some(start_ingest(loaded, &warehouse, &metrics, &health)?),
             false => None,

@@ -24,7 +24,7 @@ use crate::api::ApiConfig;
 use crate::pipeline::PipelineConfig;
 use crate::problem::Problem;
 use crate::schema::{Catalog, Normaliser, TopicRule};
-use crate::source::{KafkaConfig, TopicConfig};
+use crate::source::{KafkaConfig, SecurityConfig, TopicConfig};
 use crate::telemetry::LogConfig;
 use crate::warehouse::ClickHouseConfig;
 
@@ -171,7 +171,8 @@ impl Config {
     fn example() -> Config {
         let mut config = Config::default();
         config.kafka.topics.push(TopicConfig::default());
-        config.clickhouse.password_file = Some(PathBuf::new());
+        config.kafka.security = SecurityConfig::example();
+        config.clickhouse = ClickHouseConfig::example();
         config.api = ApiConfig::example();
         config.schemas.dir = Some(PathBuf::new());
         config.tenant.push(TenantConfig { id: String::new(), aliases: vec![String::new()] });

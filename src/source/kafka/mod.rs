@@ -74,7 +74,7 @@ impl KafkaSource {
         waker: Arc<Waker>,
         health: Health,
     ) -> Result<KafkaSource, SourceError> {
-        let mut consumer: BaseConsumer<Context> = client_config(config)
+        let mut consumer: BaseConsumer<Context> = client_config(config)?
             .create_with_context(Context::new(health))
             .map_err(|error| SourceError::Fatal(format!("kafka: {error}")))?;
         let ring = Arc::clone(&waker);
