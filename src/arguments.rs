@@ -7,6 +7,7 @@
 //!
 //! Deliberately unknown here: what the subcommands do.
 
+mod check;
 mod key;
 mod quarantine;
 
@@ -17,6 +18,7 @@ use trailhouse::app::Role;
 use trailhouse::demo::BrokerMode;
 use trailhouse::event::PartitionId;
 
+pub use check::{CheckArguments, ConfigCommand};
 pub use key::KeyCommand;
 pub use quarantine::QuarantineCommand;
 
@@ -56,7 +58,8 @@ or stored twice.")]
   trailhouse serve --config trailhouse.toml --accept-gap audit.cockpit/3
   TRAILHOUSE__KAFKA__BROKERS=kafka:9092 trailhouse serve --config trailhouse.toml
 
-Waits for a ClickHouse and a Kafka that do not answer yet; /readyz names them.")]
+Waits for a ClickHouse and a Kafka that do not answer yet; /readyz names them. SIGHUP reads the mappings
+and log.level again.")]
     Serve {
         /// Settings file; `config/trailhouse.toml` of the repository shows every setting.
         #[arg(long, short)]
@@ -183,12 +186,20 @@ Exit code 1 for a record that is lost or that nobody knows of.")]
     },
 
     /// Check the configuration and every mapping file; every problem with its line. Exit code 78.
+    #[command(after_help = "Examples:
+  trailhouse check --config trailhouse.toml
+  trailhouse check --connect --config trailhouse.toml")]
+    Check(CheckArguments),
+
+    /// Show what counts of defaults, settings file and environment.
     #[command(after_help = "Example:
-  trailhouse check --config trailhouse.toml")]
-    Check {
+  trailhouse config print --redacted --config trailhouse.toml")]
+    Config {
         /// Settings file.
-        #[arg(long, short)]
+        #[arg(long, short, global = true)]
         config: Option<PathBuf>,
+        #[command(subcommand)]
+        command: ConfigCommand,
     },
 }
 

@@ -22,9 +22,9 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use serde::Serialize;
 use trailhouse::app::output::{output, reader_left, say, tell};
-use trailhouse::app::{Service, audit, ingest, key, mappings, produce, quarantine, replay};
+use trailhouse::app::{Service, audit, check, ingest, key, mappings, produce, quarantine, replay};
 use trailhouse::audit::Scope;
-use trailhouse::config::{Config, Loaded};
+use trailhouse::config::{Config, Loaded, effective};
 use trailhouse::demo::{self, DemoOptions};
 use trailhouse::pipeline::fault;
 use trailhouse::problem::Problem;
@@ -32,7 +32,7 @@ use trailhouse::telemetry;
 use trailhouse::warehouse::{Wanted, Warehouse, migrate};
 
 use crate::arguments::{
-    Arguments, Command, KeyCommand, MappingsCommand, MigrateCommand, OutputFormat,
+    Arguments, Command, ConfigCommand, KeyCommand, MappingsCommand, MigrateCommand, OutputFormat,
     QuarantineCommand,
 };
 
@@ -83,14 +83,18 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             with(config.as_deref(), async |mut loaded| {
                 loaded.config.kafka.accept_gap.extend(accept_gap);
                 let mut interrupted = pin!(interrupted()?);
+                let mut hangup = hangup()?;
                 let mut service = tokio::select! {
                     started = Service::start(&loaded, role) => started?,
                     // Nothing was read yet.
                     () = &mut interrupted => return Ok(ExitCode::SUCCESS),
                 };
-                let failed = tokio::select! {
-                    () = &mut interrupted => None,
-                    error = service.failed() => Some(error),
+                let failed = loop {
+                    tokio::select! {
+                        () = &mut interrupted => break None,
+                        error = service.failed() => break Some(error),
+                        _ = hangup.recv() => service.reload(config.as_deref()),
+                    }
                 };
                 let done = service.stop().await?;
                 match (failed, done) {
@@ -250,11 +254,18 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             })
             .await
         }
-        Command::Check { config } => {
+        Command::Check(args) => {
+            with(args.config.as_deref(), async |loaded| {
+                Ok(exit(check::run(&loaded, args.connect, &mut output()).await?))
+            })
+            .await
+        }
+        Command::Config { config, command: ConfigCommand::Print { .. } } => {
             with(config.as_deref(), async |loaded| {
-                let topics = loaded.config.kafka.topics.len();
-                let mappings = loaded.catalog.mappings().count();
-                say(format_args!("the configuration holds: {topics} topics, {mappings} mappings"));
+                match effective(&loaded.config, config.as_deref()) {
+                    Ok(settings) => check::print(&settings, &mut output())?,
+                    Err(problems) => report(&problems),
+                }
                 Ok(ExitCode::SUCCESS)
             })
             .await
@@ -301,6 +312,12 @@ fn records(count: u64) -> String {
 
 fn exit(good: bool) -> ExitCode {
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Rings at each SIGHUP, which from this call on ends the process no more.
+fn hangup() -> anyhow::Result<tokio::signal::unix::Signal> {
+    use tokio::signal::unix::{SignalKind, signal};
+    signal(SignalKind::hangup()).context("listening for SIGHUP")
 }
 
 /// Resolves at the first SIGINT or SIGTERM. From this call on the first of them no more ends the

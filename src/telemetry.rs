@@ -13,10 +13,11 @@
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
 };
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::EnvFilter;
@@ -60,11 +61,36 @@ pub fn log(config: &LogConfig) {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     let begun = match config.format.as_str() {
-        "json" => log.json().try_init(),
-        _ => log.with_target(false).try_init(),
+        "json" => {
+            let log = log.json().with_filter_reloading();
+            let handle = log.reload_handle();
+            log.try_init().map(|()| keep(move |filter| handle.reload(filter).is_ok()))
+        }
+        _ => {
+            let log = log.with_target(false).with_filter_reloading();
+            let handle = log.reload_handle();
+            log.try_init().map(|()| keep(move |filter| handle.reload(filter).is_ok()))
+        }
     };
     if begun.is_err() {
         tracing::debug!("logging had begun already");
+    }
+}
+
+/// Sets what is logged, once logging has begun.
+static SET_FILTER: OnceLock<Box<dyn Fn(EnvFilter) -> bool + Send + Sync>> = OnceLock::new();
+
+fn keep(set: impl Fn(EnvFilter) -> bool + Send + Sync + 'static) {
+    // Logging begins once, so nothing was kept before.
+    let _ = SET_FILTER.set(Box::new(set));
+}
+
+/// Log at another level from now on: a level, or a filter by module.
+pub fn set_level(level: &str) -> Result<(), String> {
+    let filter = level.parse::<EnvFilter>().map_err(|error| format!("`{level}`: {error}"))?;
+    match SET_FILTER.get() {
+        Some(set) if set(filter) => Ok(()),
+        _ => Err("logging has not begun".to_owned()),
     }
 }
 
@@ -103,6 +129,10 @@ pub struct Metrics {
     pub partitions: IntGauge,
     /// Readings of the log that were not written down.
     pub readings_lost: IntCounter,
+    /// Whether the settings file was refused when it was last read again: 1 or 0.
+    pub config_reload_failed: IntGauge,
+    /// The mappings in use, by schema and version: 1.
+    pub mapping_info: IntGaugeVec,
     /// Seconds an API request took, by route, method and status.
     pub requests: HistogramVec,
 }
@@ -180,6 +210,11 @@ impl Metrics {
             "trailhouse_readings_lost_total",
             "Readings of the log that the audit of reads may lack.",
         )?;
+        let mapping_info = IntGaugeVec::new(
+            Opts::new("trailhouse_mapping_info", "The mappings in use."),
+            &["schema", "version"],
+        )?;
+        registry.register(Box::new(mapping_info.clone()))?;
         let options = HistogramOpts::new(
             "trailhouse_api_request_duration_seconds",
             "Seconds an API request took.",
@@ -217,6 +252,11 @@ impl Metrics {
             lane_bytes: gauge("trailhouse_lane_bytes", "Bytes of records held in lanes.")?,
             partitions: gauge("trailhouse_partitions_assigned", "Partitions assigned to us.")?,
             readings_lost,
+            config_reload_failed: gauge(
+                "trailhouse_config_reload_failed",
+                "Whether the settings file was refused when it was last read again.",
+            )?,
+            mapping_info,
             requests,
             registry,
         })

@@ -17,7 +17,7 @@ use super::ledger::StoredLedger;
 use super::reading;
 use crate::access::Tenants;
 use crate::api::{ApiState, Authenticator, Normalisers, ReadAudit, Submissions, Tails};
-use crate::config::Loaded;
+use crate::config::{Live, Loaded};
 use crate::gateway::{Gateway, Recorder};
 use crate::source::TopicConfig;
 use crate::telemetry::{Health, Metrics};
@@ -35,6 +35,7 @@ pub(super) struct Answering {
 pub(super) async fn from(
     loaded: &Loaded,
     role: Role,
+    live: &Live,
     warehouse: &Warehouse,
     metrics: &Metrics,
     health: &Health,
@@ -64,9 +65,9 @@ pub(super) async fn from(
     };
     let gateway = Gateway::new(&config.kafka.brokers, &config.kafka.connection()?)?;
     let recorder: Arc<dyn Recorder> = Arc::new(gateway);
-    let (kafka, of_topic) = (config.kafka.clone(), loaded.normalisers());
+    let (kafka, of_topic, catalog) = (config.kafka.clone(), live.clone(), live.clone());
     let normalisers: Normalisers =
-        Arc::new(move |topic| kafka.topic(topic).map(|_| of_topic(topic)));
+        Arc::new(move |topic| kafka.topic(topic).map(|_| of_topic.normaliser(topic)));
     // A pattern names no topic that could be written to.
     let is_one = |topic: &&TopicConfig| !topic.schema.is_empty() && !topic.is_pattern();
     let named = config.kafka.topics.iter().filter(is_one);
@@ -82,7 +83,7 @@ pub(super) async fn from(
         tenants,
         registry: metrics.registry.clone(),
         health: health.clone(),
-        catalog: Arc::new(loaded.catalog.clone()),
+        catalog: Arc::new(move || catalog.catalog()),
         cursors: config.api.cursor_key()?,
         tails: Tails::default(),
         now,

@@ -13,7 +13,9 @@
 
 mod answer;
 pub mod audit;
+pub mod check;
 mod dead_letter;
+pub mod doctor;
 pub mod ingest;
 pub mod key;
 mod ledger;
@@ -22,9 +24,11 @@ pub mod output;
 pub mod produce;
 pub mod quarantine;
 mod reading;
+mod reload;
 pub mod replay;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -37,8 +41,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use self::answer::Answering;
+use self::reload::Reloading;
 use crate::api::{self, Impatient, Tails, Tls};
-use crate::config::Loaded;
+use crate::config::{Live, Loaded};
 use crate::gateway::DeadLetters;
 use crate::pipeline::{Done, Pipeline, Stop};
 use crate::source::kafka::KafkaSource;
@@ -74,6 +79,7 @@ pub struct Service {
     readings: Option<JoinHandle<()>>,
     tails: Tails,
     stop_api: oneshot::Sender<()>,
+    reloading: Reloading,
 }
 
 struct Ingest {
@@ -99,8 +105,9 @@ impl Service {
         let warehouse = Warehouse::connect(&config.clickhouse)?;
         let metrics = Metrics::new().context("registering metrics")?;
         let health = Health::default();
+        let live = Live::of(loaded);
         let Answering { state, readings } =
-            answer::from(loaded, role, &warehouse, &metrics, &health).await?;
+            answer::from(loaded, role, &live, &warehouse, &metrics, &health).await?;
         let tails = state.tails.clone();
         let (auth, limits) = (&config.api.auth, &config.api.limits);
         if role != Role::Ingest && !auth.is_required() {
@@ -140,11 +147,17 @@ impl Service {
         };
         tables_are_fit(&asked, ingests, &health).await?;
         let ingest = match ingests {
-            true => Some(start_ingest(loaded, &warehouse, &metrics, &health)?),
+            true => Some(start_ingest(loaded, &live, &warehouse, &metrics, &health)?),
             false => None,
         };
         tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, ?role, "serving");
-        Ok(Service { address, metrics, ingest, api, readings, tails, stop_api })
+        let reloading = Reloading::of(loaded, &live, &metrics);
+        Ok(Service { address, metrics, ingest, api, readings, tails, stop_api, reloading })
+    }
+
+    /// Read the mappings, and how much is logged, again from the settings file.
+    pub fn reload(&mut self, config: Option<&Path>) {
+        self.reloading.reload(config);
     }
 
     /// Wait until a part ends that should not have.
@@ -257,6 +270,7 @@ fn patience() -> ExponentialBuilder {
 
 fn start_ingest(
     loaded: &Loaded,
+    live: &Live,
     warehouse: &Warehouse,
     metrics: &Metrics,
     health: &Health,
@@ -267,9 +281,10 @@ fn start_ingest(
     let (ended, done) = oneshot::channel();
     let dead_letters = dead_letter::dead_letters(&loaded.config.kafka)?;
     let dead_letter_topic = &loaded.config.kafka.dead_letter_topic;
+    let live = live.clone();
     let pipeline = Pipeline {
         config: loaded.config.pipeline.clone(),
-        normaliser: Box::new(loaded.normalisers()),
+        normaliser: Box::new(move |topic| live.normaliser(topic)),
         warehouse: warehouse.clone(),
         metrics: metrics.clone(),
         health: health.clone(),

@@ -20,6 +20,7 @@ mod assign;
 mod client;
 mod ends;
 mod lane;
+mod probe;
 mod rebalance;
 
 use std::sync::Arc;
@@ -40,6 +41,7 @@ use crate::event::PartitionId;
 use crate::telemetry::Health;
 
 pub use ends::{EndsClient, LogEnds, cluster_id, log_ends, topics};
+pub use probe::{Cluster, Probe, Readable, Trouble};
 
 /// How long reading from elsewhere may take to begin: the polling thread waits for it.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(2);
