@@ -8,10 +8,10 @@
 //! Deliberately unknown here: how anything is done.
 
 mod arguments;
+mod signal;
 
 use std::fmt::Display;
 use std::fs::File;
-use std::future::Future;
 use std::io::{BufReader, Write as _};
 use std::path::Path;
 use std::pin::pin;
@@ -35,6 +35,7 @@ use crate::arguments::{
     Arguments, Command, ConfigCommand, KeyCommand, MappingsCommand, MigrateCommand, OutputFormat,
     QuarantineCommand,
 };
+use crate::signal::{hangup, interrupted};
 
 /// `EX_CONFIG` of sysexits.h.
 const MISCONFIGURED: u8 = 78;
@@ -312,37 +313,4 @@ fn records(count: u64) -> String {
 
 fn exit(good: bool) -> ExitCode {
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Rings at each SIGHUP, which from this call on ends the process no more.
-fn hangup() -> anyhow::Result<tokio::signal::unix::Signal> {
-    use tokio::signal::unix::{SignalKind, signal};
-    signal(SignalKind::hangup()).context("listening for SIGHUP")
-}
-
-/// Resolves at the first SIGINT or SIGTERM. From this call on the first of them no more ends the
-/// process; the second does, at once, with the code a shell would give it.
-fn interrupted() -> anyhow::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    let (first, told) = tokio::sync::oneshot::channel();
-    tokio::spawn(async move {
-        let mut next = async || {
-            tokio::select! {
-                _ = terminate.recv() => SignalKind::terminate(),
-                _ = interrupt.recv() => SignalKind::interrupt(),
-            }
-        };
-        next().await;
-        // Nobody listens any more where the process is ending already.
-        let _ = first.send(());
-        let signal = next().await;
-        tell("trailhouse: ended at once by a second signal");
-        std::process::exit(128 + signal.as_raw_value());
-    });
-    Ok(async move {
-        // INVARIANT: the sender sends before it is dropped.
-        let _ = told.await;
-    })
 }

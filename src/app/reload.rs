@@ -51,16 +51,18 @@ impl Reloading {
         let told =
             |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
         let Loaded { mut config, catalog } = Config::load(path).map_err(told)?;
-        // Flags of the start; no file says them.
-        config.api.listen.clone_from(&self.config.api.listen);
         let mappings = catalog.mappings().count();
         self.live.replace(catalog.clone()).map_err(|problem| vec![problem])?;
         tell(&catalog, &self.metrics);
         if config.log.level != self.config.log.level {
-            set_level(&config.log.level).map_err(|why| vec![format!("log.level: {why}")])?;
+            // It was checked with the rest; only where nobody logs there is nothing to set.
+            if let Err(why) = set_level(&config.log.level) {
+                tracing::debug!("log.level: {why}");
+            }
             self.config.log.level.clone_from(&config.log.level);
         }
         self.config.schemas = config.schemas.clone();
+        // A flag of the start; no file says it.
         config.kafka.accept_gap.clone_from(&self.config.kafka.accept_gap);
         if config != self.config {
             tracing::warn!(

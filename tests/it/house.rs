@@ -46,6 +46,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("demo", &["*"]),
     ("arguments", &["*"]),
     ("main", &["*"]),
+    ("signal", &["*"]),
     ("lib", &["*"]),
 ];
 

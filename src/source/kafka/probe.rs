@@ -154,6 +154,9 @@ impl Probe {
 
     /// Whether the group's offsets are for us to see. Blocks.
     pub fn group(&self, topic: &str) -> Result<(), Trouble> {
+        // What was heard of topics is told, and says nothing here.
+        self.listen();
+        self.consumer.context().last().take();
         let mut list = TopicPartitionList::new();
         list.add_partition(topic, 0);
         match self.consumer.committed_offsets(list, REQUEST_TIMEOUT) {
@@ -162,19 +165,27 @@ impl Probe {
         }
     }
 
+    /// What an error means: where time is up, what was heard meanwhile says more.
     fn trouble(&self, error: &KafkaError) -> Trouble {
         self.listen();
-        match error.rdkafka_error_code() {
-            Some(code) => of_code(code, &error.to_string()),
-            None => Trouble::Other(error.to_string()),
+        let words = error.to_string();
+        let code = error.rdkafka_error_code();
+        let told = code.map_or(Trouble::Other(words.clone()), |code| of_code(code, &words));
+        match (told, self.consumer.context().last().take()) {
+            (Trouble::Unreachable(_) | Trouble::Other(_), Some(heard)) => heard,
+            (told, _) => told,
         }
     }
 
     /// librdkafka tells what it has met when it is polled.
     fn listen(&self) {
         for _ in 0..100 {
-            if self.consumer.poll(Duration::ZERO).is_none() && self.consumer.context().is_quiet() {
-                return;
+            match self.consumer.poll(Duration::ZERO) {
+                None if self.consumer.context().is_quiet() => return,
+                Some(Err(error)) => {
+                    self.consumer.context().error(error.clone(), &error.to_string())
+                }
+                None | Some(Ok(_)) => {}
             }
         }
     }
