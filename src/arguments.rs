@@ -7,7 +7,9 @@
 //!
 //! Deliberately unknown here: what the subcommands do.
 
+mod check;
 mod key;
+mod mappings;
 mod quarantine;
 
 use std::path::PathBuf;
@@ -17,7 +19,9 @@ use trailhouse::app::Role;
 use trailhouse::demo::BrokerMode;
 use trailhouse::event::PartitionId;
 
+pub use check::{CheckArguments, ConfigCommand};
 pub use key::KeyCommand;
+pub use mappings::MappingsCommand;
 pub use quarantine::QuarantineCommand;
 
 /// A company's whole audit trail, from Kafka into ClickHouse, and answered over HTTP.
@@ -56,7 +60,8 @@ or stored twice.")]
   trailhouse serve --config trailhouse.toml --accept-gap audit.cockpit/3
   TRAILHOUSE__KAFKA__BROKERS=kafka:9092 trailhouse serve --config trailhouse.toml
 
-Waits for a ClickHouse and a Kafka that do not answer yet; /readyz names them.")]
+Waits for a ClickHouse and a Kafka that do not answer yet; /readyz names them. SIGHUP reads the mappings
+and log.level again.")]
     Serve {
         /// Settings file; `config/trailhouse.toml` of the repository shows every setting.
         #[arg(long, short)]
@@ -184,12 +189,20 @@ Exit code 1 for a record that is lost or that nobody knows of.")]
     },
 
     /// Check the configuration and every mapping file; every problem with its line. Exit code 78.
+    #[command(after_help = "Examples:
+  trailhouse check --config trailhouse.toml
+  trailhouse check --connect --config trailhouse.toml")]
+    Check(CheckArguments),
+
+    /// Show what counts of defaults, settings file and environment.
     #[command(after_help = "Example:
-  trailhouse check --config trailhouse.toml")]
-    Check {
+  trailhouse config print --redacted --config trailhouse.toml")]
+    Config {
         /// Settings file.
-        #[arg(long, short)]
+        #[arg(long, short, global = true)]
         config: Option<PathBuf>,
+        #[command(subcommand)]
+        command: ConfigCommand,
     },
 }
 
@@ -302,30 +315,6 @@ pub enum MigrateCommand {
         /// Only say what would be applied.
         #[arg(long)]
         dry_run: bool,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum MappingsCommand {
-    /// Run the tests inside every mapping file.
-    Test,
-    /// Show what becomes of the records of a file: each event, and what stayed unmapped.
-    Try {
-        /// One JSON document, or one a line.
-        file: PathBuf,
-        /// Read them by this mapping; without it topic, headers and shapes decide.
-        #[arg(long)]
-        schema: Option<String>,
-        /// The topic they would come on; one that the configuration names is read as it says.
-        #[arg(long, default_value = "try")]
-        topic: String,
-        /// A header of every record, such as tenant=acme; may be repeated.
-        #[arg(long, value_name = "NAME=VALUE", value_parser = header)]
-        header: Vec<(String, String)>,
-        /// Whether the body may say whose log it belongs to; without it what the configuration
-        /// says of the topic, and `true` for one that it does not name.
-        #[arg(long, value_name = "BOOL")]
-        tenant_from_body: Option<bool>,
     },
 }
 

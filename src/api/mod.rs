@@ -105,7 +105,7 @@ pub struct ApiState {
     /// The parts of the process that fail, beside the store.
     pub health: Health,
     /// What is mapped.
-    pub catalog: Arc<Catalog>,
+    pub catalog: Arc<dyn Fn() -> Arc<Catalog> + Send + Sync>,
     /// What cursors are sealed with.
     pub cursors: CursorKey,
     /// What tails share.

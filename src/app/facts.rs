@@ -51,8 +51,8 @@ pub fn describe(loaded: &Loaded, metrics: &Metrics) {
     let mappings: Vec<(String, u16, String)> = mappings.collect();
     metrics.process.in_force(&digest(&loaded.config), &mappings);
     let of_api = loaded.config.api.tls.certificate_file.clone();
-    let of_kafka = loaded.config.kafka.properties.get("ssl.certificate.location");
-    for (file, path) in [("tls", of_api), ("kafka", of_kafka.map(Into::into))] {
+    let of_kafka = loaded.config.kafka.security.certificate_file.clone();
+    for (file, path) in [("tls", of_api), ("kafka", of_kafka)] {
         if let Some(ends) = path.and_then(|path| expiry::of_file(&path)) {
             metrics.process.certificate_ends(file, ends);
         }

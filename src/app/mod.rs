@@ -13,7 +13,9 @@
 
 mod answer;
 pub mod audit;
+pub mod check;
 mod dead_letter;
+pub mod doctor;
 mod expiry;
 mod facts;
 pub mod ingest;
@@ -25,10 +27,12 @@ pub mod output;
 pub mod produce;
 pub mod quarantine;
 mod reading;
+mod reload;
 pub mod replay;
 mod watch;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -41,9 +45,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use self::answer::Answering;
+use self::reload::Reloading;
 use self::watch::{Watch, Watched, watch};
 use crate::api::{self, Impatient, Tails, Tls};
-use crate::config::Loaded;
+use crate::config::{Live, Loaded};
 use crate::gateway::DeadLetters;
 use crate::pipeline::{Done, Pipeline, Stop};
 use crate::source::kafka::KafkaSource;
@@ -83,6 +88,7 @@ pub struct Service {
     /// What is looked at for metrics.
     _watch: Watch,
     stop_api: oneshot::Sender<()>,
+    reloading: Reloading,
 }
 
 struct Ingest {
@@ -114,8 +120,9 @@ impl Service {
         if ingests {
             health.awaits(KAFKA);
         }
+        let live = Live::of(loaded);
         let Answering { state, readings } =
-            answer::from(loaded, role, &warehouse, &metrics, &health).await?;
+            answer::from(loaded, role, &live, &warehouse, &metrics, &health).await?;
         let tails = state.tails.clone();
         let (auth, limits) = (&config.api.auth, &config.api.limits);
         if role != Role::Ingest && !auth.is_required() {
@@ -148,15 +155,26 @@ impl Service {
                 tokio::spawn(api::serve(listener, router, header_timeout, shutdown))
             }
         };
-        tables_are_fit(&warehouse, ingests, &health).await?;
+        // An API alone may begin over a replica, too.
+        let asked = match ingests {
+            true => warehouse.clone(),
+            false => Warehouse::connect_to_ask(&config.clickhouse)?,
+        };
+        tables_are_fit(&asked, ingests, &health).await?;
         let ingest = match ingests {
-            true => Some(start_ingest(loaded, &warehouse, &metrics, &health)?),
+            true => Some(start_ingest(loaded, &live, &warehouse, &metrics, &health)?),
             false => None,
         };
         tracing::info!(version = VERSION, %address, ?role, "serving");
         let keys = role != Role::Ingest && auth.is_required();
         let _watch = watch(warehouse, &metrics, Watched { parts: ingests, keys });
-        Ok(Service { address, metrics, ingest, api, readings, tails, _watch, stop_api })
+        let reloading = Reloading::of(loaded, &live, &metrics);
+        Ok(Service { address, metrics, ingest, api, readings, tails, _watch, stop_api, reloading })
+    }
+
+    /// Read the mappings, and how much is logged, again from the settings file.
+    pub fn reload(&mut self, config: Option<&Path>) {
+        self.reloading.reload(config);
     }
 
     /// Wait until a part ends that should not have.
@@ -282,6 +300,7 @@ fn patience() -> ExponentialBuilder {
 
 fn start_ingest(
     loaded: &Loaded,
+    live: &Live,
     warehouse: &Warehouse,
     metrics: &Metrics,
     health: &Health,
@@ -292,9 +311,10 @@ fn start_ingest(
     let (ended, done) = oneshot::channel();
     let dead_letters = dead_letter::dead_letters(&loaded.config.kafka)?;
     let dead_letter_topic = &loaded.config.kafka.dead_letter_topic;
+    let live = live.clone();
     let pipeline = Pipeline {
         config: loaded.config.pipeline.clone(),
-        normaliser: Box::new(loaded.normalisers()),
+        normaliser: Box::new(move |topic| live.normaliser(topic)),
         warehouse: warehouse.clone(),
         metrics: metrics.clone(),
         health: health.clone(),

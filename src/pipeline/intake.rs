@@ -68,6 +68,10 @@ impl Intake for Worker {
         match answer {
             Answer::Done => {
                 fault::point(if is_intent { "intent::after" } else { "completion::after" });
+                if is_intent {
+                    // Mappings may have been read anew since the batch before.
+                    lane.normaliser = (self.pipeline.normaliser)(&partition.topic);
+                }
                 if let Some(job) = lane.remembered(commit) {
                     let settler = Arc::clone(&self.settler);
                     let settled = async move { Event::Settled(settler.settle(job).await) };

@@ -45,7 +45,7 @@ pub struct Lane {
     pub passed_over: u64,
     /// What it may do with the batch that is filling.
     pub turn: Turn,
-    normaliser: Arc<Normaliser>,
+    pub normaliser: Arc<Normaliser>,
     phase: Phase,
     /// It cannot be read on.
     broken: bool,

@@ -16,6 +16,7 @@ pub mod file;
 pub mod kafka;
 mod native;
 pub mod replay;
+mod security;
 mod topic;
 mod wake;
 
@@ -25,6 +26,7 @@ use std::time::Duration;
 use crate::event::{LogId, PartitionId, RawRecord};
 
 pub use config::KafkaConfig;
+pub use security::SecurityConfig;
 pub use topic::TopicConfig;
 pub use wake::Waker;
 

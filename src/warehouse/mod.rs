@@ -25,6 +25,7 @@ mod key;
 mod ledger;
 pub mod migrate;
 pub mod outcome;
+mod probe;
 mod quarantine;
 mod question;
 mod replay;
@@ -33,6 +34,7 @@ mod select;
 mod statement;
 mod tally;
 mod trace;
+mod transport;
 mod watch;
 mod wide;
 
@@ -53,6 +55,7 @@ pub(crate) use error::error_code;
 pub use insert::{RowStream, Table, Token};
 pub use ledger::{BatchRow, GapKind, GapRow, Reach, Summary};
 pub use outcome::InsertError;
+pub use probe::{DiskSpace, ServerFacts};
 pub use quarantine::{Origin, Quarantined, Rejected, Resolution, Wanted};
 pub use replay::{Candidate, Unplanned};
 pub use tally::Tally;
@@ -81,6 +84,8 @@ pub struct Warehouse {
     reader: Arc<OnceCell<Reader>>,
     /// Where it is counted what reads cost.
     metrics: Option<WarehouseMetrics>,
+    /// Where this one may ask others: the one that asks `url` alone.
+    home: Option<Arc<Warehouse>>,
 }
 
 /// What a read may cost; 0 for no limit.
@@ -97,13 +102,28 @@ pub struct ReadCost {
 impl Warehouse {
     /// A warehouse to talk to. Nothing is sent yet.
     pub fn connect(config: &ClickHouseConfig) -> Result<Warehouse, ConnectError> {
-        let password = config.secret().map_err(|cause| ConnectError {
+        Warehouse::over(config, &[&config.url])
+    }
+
+    /// The same for questions: while `url` takes no connection, the replicas beside it are asked.
+    /// What is written, and what delivery rests on, never goes this way: a replica that lags would
+    /// have it stored twice.
+    pub fn connect_to_ask(config: &ClickHouseConfig) -> Result<Warehouse, ConnectError> {
+        let home = Warehouse::connect(config)?;
+        if config.fallback_urls.is_empty() {
+            return Ok(home);
+        }
+        let urls: Vec<&str> = config.urls().collect();
+        Ok(Warehouse { home: Some(Arc::new(home)), ..Warehouse::over(config, &urls)? })
+    }
+
+    fn over(config: &ClickHouseConfig, urls: &[&str]) -> Result<Warehouse, ConnectError> {
+        let password = config.secret().map_err(|cause| ConnectError::Password {
             path: config.password_file.clone().unwrap_or_default(),
             cause,
         })?;
         let compression = if config.compression { Compression::Lz4 } else { Compression::None };
-        let server = Client::default()
-            .with_url(&config.url)
+        let server = transport::client(urls, config.ca_file.as_deref())?
             .with_user(&config.user)
             .with_password(password)
             .with_compression(compression);
@@ -111,23 +131,26 @@ impl Warehouse {
             client: server.clone().with_database(&config.database),
             server,
             database: config.database.as_str().into(),
-            url: config.url.as_str().into(),
+            url: urls.join(", ").into(),
             user: config.user.as_str().into(),
             cost: ReadCost::default(),
             reader: Arc::default(),
             metrics: None,
+            home: None,
         })
     }
 
     /// The same, but whose reads may cost no more than this, wherever the user's profile lets us
     /// say so.
     pub fn with_cost(self, cost: ReadCost) -> Warehouse {
-        Warehouse { cost, reader: Arc::default(), ..self }
+        let home = self.home.as_deref().cloned().map(|home| Arc::new(home.with_cost(cost)));
+        Warehouse { cost, reader: Arc::default(), home, ..self }
     }
 
     /// The same, but what its reads cost is counted.
     pub fn with_metrics(self, metrics: &WarehouseMetrics) -> Warehouse {
-        Warehouse { metrics: Some(metrics.clone()), reader: Arc::default(), ..self }
+        let home = self.home.as_deref().cloned().map(|home| Arc::new(home.with_metrics(metrics)));
+        Warehouse { metrics: Some(metrics.clone()), reader: Arc::default(), home, ..self }
     }
 
     /// Name of the database.
@@ -151,6 +174,11 @@ impl Warehouse {
     /// The client, for writing.
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// The one that asks `url` alone: for answers that must lack nothing that is stored.
+    pub(crate) fn home(&self) -> &Warehouse {
+        self.home.as_deref().unwrap_or(self)
     }
 
     /// The client, for reading. A profile with `readonly = 1` lets us set nothing and needs
@@ -178,12 +206,22 @@ impl Warehouse {
     }
 }
 
-/// The password file cannot be read.
+/// The settings make no way to ClickHouse.
 #[derive(Debug, thiserror::Error)]
-#[error("clickhouse.password_file {}: {cause}; name a file that this user may read", path.display())]
-pub struct ConnectError {
-    path: PathBuf,
-    cause: std::io::Error,
+pub enum ConnectError {
+    /// The password file cannot be read.
+    #[error(
+        "clickhouse.password_file {}: {cause}; name a file that this user may read", path.display()
+    )]
+    Password {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// No client can be made.
+    #[error(transparent)]
+    Transport(#[from] transport::TransportError),
 }
 
 #[cfg(test)]

@@ -115,12 +115,12 @@ impl EventReader for Warehouse {
     }
 
     fn extents(&self) -> Answer<'_, Extents> {
-        Box::pin(self.in_time(async move { feed::extents(self.reader().await?).await }))
+        Box::pin(self.in_time(async move { feed::extents(self.home().reader().await?).await }))
     }
 
     fn feed<'a>(&'a self, query: &'a FeedQuery) -> Answer<'a, FeedPage> {
         Box::pin(self.in_time(async move {
-            feed::page(self.reader().await?, query, self.cost.page_bytes).await
+            feed::page(self.home().reader().await?, query, self.cost.page_bytes).await
         }))
     }
 

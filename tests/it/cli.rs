@@ -35,6 +35,7 @@ fn every_subcommand_has_help_with_an_example() {
         "quarantine",
         "key",
         "check",
+        "config",
         "verify",
         "receipt",
     ] {

@@ -35,8 +35,8 @@ fn every_command_in_the_documents_is_understood() {
 #[test]
 fn every_example_in_the_help_is_understood() {
     for command in [
-        "demo", "serve", "produce", "ingest", "migrate", "mappings", "key", "check", "verify",
-        "receipt",
+        "demo", "serve", "produce", "ingest", "migrate", "mappings", "key", "check", "config",
+        "verify", "receipt",
     ] {
         let help = help_of(&[command]);
         let (_, examples) = help.split_once("Example").unwrap();

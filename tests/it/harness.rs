@@ -175,6 +175,11 @@ pub fn until_now(condition: impl Fn() -> bool) {
     }
 }
 
+/// An address of this machine that nobody listens at.
+pub fn free_address() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
 /// GET a path of a service; the status and the JSON.
 pub async fn get(service: &Service, path: &str) -> (u16, serde_json::Value) {
     let url = format!("http://{}{path}", service.address);

@@ -50,7 +50,7 @@ pub fn with_log(log: Arc<Log>) -> ApiState {
         audit: crate::api::ReadAudit::default(),
         metrics: crate::telemetry::Metrics::new().unwrap(),
         health: Health::default(),
-        catalog: Arc::default(),
+        catalog: Arc::new(Arc::default),
         cursors: CursorKey::new([7; 32]).unwrap(),
         tails: crate::api::Tails::default(),
         now: || NOW,

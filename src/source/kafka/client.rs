@@ -30,7 +30,7 @@ use crate::telemetry::Health;
 pub const PART: &str = "kafka";
 
 /// The client's properties.
-pub fn client_config(config: &KafkaConfig) -> ClientConfig {
+pub fn client_config(config: &KafkaConfig) -> Result<ClientConfig, SourceError> {
     let mut client = ClientConfig::new();
     // The newer protocol assigns on the broker's side, and refuses the settings of the older.
     let broker_assigns = config.properties.get("group.protocol").is_some_and(|p| p == "consumer");
@@ -39,9 +39,7 @@ pub fn client_config(config: &KafkaConfig) -> ClientConfig {
             .set("session.timeout.ms", config.session_timeout_ms.to_string())
             .set("partition.assignment.strategy", "cooperative-sticky");
     }
-    for (name, value) in &config.properties {
-        client.set(name, value);
-    }
+    client.extend(config.connection()?);
     client
         .set("bootstrap.servers", &config.brokers)
         .set("group.id", &config.group)
@@ -55,7 +53,7 @@ pub fn client_config(config: &KafkaConfig) -> ClientConfig {
         // How soon a full queue is looked at again: the default of a second starves a fast lane.
         .set("fetch.queue.backoff.ms", "50")
         .set_log_level(RDKafkaLogLevel::Warning);
-    client
+    Ok(client)
 }
 
 /// What the coordinator decided.

@@ -20,6 +20,7 @@ mod assign;
 mod client;
 mod ends;
 mod lane;
+mod probe;
 mod rebalance;
 mod statistics;
 
@@ -41,6 +42,7 @@ use crate::event::PartitionId;
 use crate::telemetry::{Health, SourceMetrics};
 
 pub use ends::{EndsClient, LogEnds, cluster_id, log_ends, topics};
+pub use probe::{Cluster, Probe, Readable, Trouble};
 
 /// How long reading from elsewhere may take to begin: the polling thread waits for it.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -77,7 +79,7 @@ impl KafkaSource {
         health: Health,
         metrics: &SourceMetrics,
     ) -> Result<KafkaSource, SourceError> {
-        let mut consumer: BaseConsumer<Context> = client_config(config)
+        let mut consumer: BaseConsumer<Context> = client_config(config)?
             .set("statistics.interval.ms", statistics::EVERY_MS)
             .create_with_context(Context::new(health))
             .map_err(|error| SourceError::Fatal(format!("kafka: {error}")))?;
