@@ -143,8 +143,10 @@ fn of_group(config: &KafkaConfig, asked: Result<(), Trouble>) -> Finding {
     let (brokers, group) = (&config.brokers, &config.group);
     let found = match asked {
         Ok(()) => Ok("its offsets are ours to see".to_owned()),
-        Err(trouble @ Trouble::Forbidden(_)) => Err(format!(
-            "{trouble}; give it, such as with `kafka-acls.sh --bootstrap-server {brokers} --add \
+        // librdkafka asks again and again for the coordinator of a group that is not for us.
+        Err(trouble @ (Trouble::Forbidden(_) | Trouble::Unreachable(_))) => Err(format!(
+            "its coordinator gives us no answer ({trouble}); where it is up, the group is not for \
+             us: give it, such as with `kafka-acls.sh --bootstrap-server {brokers} --add \
              --allow-principal User:{} --operation Read --group {group}`",
             user(config)
         )),

@@ -182,8 +182,13 @@ impl Probe {
         for _ in 0..100 {
             match self.consumer.poll(Duration::ZERO) {
                 None if self.consumer.context().is_quiet() => return,
+                // Of the others the callback has told the reason, in more words.
                 Some(Err(error)) => {
-                    self.consumer.context().error(error.clone(), &error.to_string())
+                    let code = error.rdkafka_error_code();
+                    let met = code.map(|code| of_code(code, &error.to_string()));
+                    if matches!(met, Some(Trouble::Forbidden(_))) {
+                        *self.consumer.context().last() = met;
+                    }
                 }
                 None | Some(Ok(_)) => {}
             }
