@@ -26,7 +26,7 @@ use crate::problem::Problem;
 use crate::schema::{Catalog, Normaliser, TopicRule};
 use crate::source::{KafkaConfig, TopicConfig};
 use crate::telemetry::LogConfig;
-use crate::warehouse::ClickHouseConfig;
+use crate::warehouse::{ClickHouseConfig, ShardConfig};
 
 /// The mapping files of this repository; adding one needs no code.
 static SHIPPED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/config/schemas");
@@ -172,6 +172,7 @@ impl Config {
         let mut config = Config::default();
         config.kafka.topics.push(TopicConfig::default());
         config.clickhouse.password_file = Some(PathBuf::new());
+        config.clickhouse.shards.push(ShardConfig { urls: vec![String::new()] });
         config.api = ApiConfig::example();
         config.schemas.dir = Some(PathBuf::new());
         config.tenant.push(TenantConfig { id: String::new(), aliases: vec![String::new()] });

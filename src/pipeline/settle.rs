@@ -236,7 +236,7 @@ impl Settler {
     ) -> Result<u64, SettleError> {
         let _permit = self.permits.acquire().await;
         let known = refused.len();
-        match poison::find(&self.warehouse, job, refused).await {
+        match poison::find(self.warehouse.shard_of(&job.log), job, refused).await {
             Ok(()) if refused.len() > known => return Ok((refused.len() - known) as u64),
             Ok(()) => tracing::error!(token = %job.token(), why, "no row alone is refused"),
             Err(Trouble::Insert(error)) => {
