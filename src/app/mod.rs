@@ -14,6 +14,7 @@
 mod answer;
 pub mod audit;
 pub mod check;
+mod consume;
 mod dead_letter;
 pub mod doctor;
 mod expiry;
@@ -33,27 +34,23 @@ mod watch;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use backon::{BlockingRetryable as _, ExponentialBuilder, Retryable as _};
+use backon::{ExponentialBuilder, Retryable as _};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use self::answer::Answering;
+use self::consume::{Ingest, start_ingest};
 use self::reload::Reloading;
 use self::watch::{Watch, Watched, watch};
 use crate::api::{self, Impatient, Tails, Tls};
 use crate::config::{Live, Loaded};
-use crate::gateway::DeadLetters;
-use crate::pipeline::{Done, Pipeline, Stop};
-use crate::source::kafka::KafkaSource;
-use crate::source::{KafkaConfig, Source as _, SourceError, Waker};
-use crate::telemetry::{Health, Metrics, Seldom, SourceMetrics, VERSION};
+use crate::pipeline::Done;
+use crate::telemetry::{Health, Metrics, Seldom, VERSION};
 use crate::warehouse::migrate::{self, MigrateError, Standing};
 use crate::warehouse::{ServerError, Warehouse};
 
@@ -89,12 +86,6 @@ pub struct Service {
     _watch: Watch,
     stop_api: oneshot::Sender<()>,
     reloading: Reloading,
-}
-
-struct Ingest {
-    stop: Stop,
-    stopped: Arc<AtomicBool>,
-    done: Option<oneshot::Receiver<Result<Done, SourceError>>>,
 }
 
 impl Service {
@@ -296,85 +287,4 @@ fn patience() -> ExponentialBuilder {
         .with_max_delay(Duration::from_secs(5))
         .with_jitter()
         .without_max_times()
-}
-
-fn start_ingest(
-    loaded: &Loaded,
-    live: &Live,
-    warehouse: &Warehouse,
-    metrics: &Metrics,
-    health: &Health,
-) -> anyhow::Result<Ingest> {
-    let waker = Arc::new(Waker::default());
-    let stop = Stop::of(Arc::clone(&waker));
-    let stopped = Arc::new(AtomicBool::new(false));
-    let (ended, done) = oneshot::channel();
-    let dead_letters = dead_letter::dead_letters(&loaded.config.kafka)?;
-    let dead_letter_topic = &loaded.config.kafka.dead_letter_topic;
-    let live = live.clone();
-    let pipeline = Pipeline {
-        config: loaded.config.pipeline.clone(),
-        normaliser: Box::new(move |topic| live.normaliser(topic)),
-        warehouse: warehouse.clone(),
-        metrics: metrics.clone(),
-        health: health.clone(),
-        post: dead_letters.clone().map(|letters| dead_letter::post(dead_letter_topic, letters)),
-        accept_gap: loaded.config.kafka.accept_gap.clone(),
-        runtime: tokio::runtime::Handle::current(),
-    };
-    let (kafka, health) = (loaded.config.kafka.clone(), health.clone());
-    let counted = metrics.source.clone();
-    let (ask, given_up) = (stop.clone(), Arc::clone(&stopped));
-    thread::spawn(move || {
-        let result =
-            match connect(&kafka, dead_letters.as_deref(), &waker, &health, &counted, &given_up) {
-                Err(_) if given_up.load(Ordering::Acquire) => {
-                    Ok(Done { drained: true, ..Done::default() })
-                }
-                Err(error) => Err(error),
-                Ok(mut source) => pipeline.run(&mut source, &ask),
-            };
-        if let Err(error) = &result {
-            tracing::error!(%error, "ingest ended");
-            health.fails("ingest", error.to_string());
-        }
-        // Nobody listens only when the service was dropped.
-        let _ = ended.send(result);
-    });
-    Ok(Ingest { stop, stopped, done: Some(done) })
-}
-
-/// Connect, again and again while Kafka cannot be reached.
-fn connect(
-    kafka: &KafkaConfig,
-    dead_letters: Option<&DeadLetters>,
-    waker: &Arc<Waker>,
-    health: &Health,
-    metrics: &SourceMetrics,
-    given_up: &AtomicBool,
-) -> Result<KafkaSource, SourceError> {
-    let mut seldom = Seldom::default();
-    let connect = || {
-        if let Some(dead_letters) = dead_letters {
-            dead_letter::expect_topic(dead_letters, kafka)?;
-        }
-        KafkaSource::connect(kafka, Arc::clone(waker), health.clone(), metrics)
-    };
-    let source = connect
-        .retry(patience())
-        .when(|error| {
-            matches!(error, SourceError::Unavailable { .. }) && !given_up.load(Ordering::Acquire)
-        })
-        .notify(|error, delay| {
-            health.fails(KAFKA, error.to_string());
-            if let Some(kept_back) = seldom.happened(Instant::now()) {
-                let delay_ms = delay.as_millis() as u64;
-                tracing::warn!(%error, delay_ms, kept_back, "connecting to Kafka again");
-            }
-        })
-        .call()?;
-    health.works(KAFKA);
-    // A ring for records that came while the retry slept.
-    source.waker().ring();
-    Ok(source)
 }

@@ -31,7 +31,7 @@ impl Settler {
     ) -> Result<bool, SettleError> {
         let _permit = self.permits.acquire().await;
         let mut known = course.known(FxHashSet::default());
-        let found = find(&self.warehouse, job, &mut known).await;
+        let found = find(self.warehouse.shard_of(&job.log), job, &mut known).await;
         let is_found = known.refused.len() > course.refused.len();
         course.refused = known.refused;
         match found {

@@ -14,11 +14,14 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::cluster::{self, ShardConfig};
+
 /// The `[clickhouse]` table.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ClickHouseConfig {
-    /// Address of the HTTP interface; `https://` encrypts. Default `http://127.0.0.1:8123`.
+    /// Address of the HTTP interface, `https://` encrypts; of a cluster, any server's: reads go there.
+    /// Default `http://127.0.0.1:8123`.
     pub url: String,
     /// Replicas of the same tables, which questions go to while `url` takes no connection; never
     /// what is written. Default none.
@@ -35,6 +38,12 @@ pub struct ClickHouseConfig {
     pub password_file: Option<PathBuf>,
     /// Whether bodies travel as LZ4: pays on a network, not on loopback. Default `false`.
     pub compression: bool,
+    /// Name of the cluster in ClickHouse's `remote_servers`. Default empty: one server.
+    pub cluster: String,
+    /// Whether each shard's tables are replicated. Default `false`.
+    pub replicated: bool,
+    /// Shards of the cluster: their number and order are for ever. Default none.
+    pub shards: Vec<ShardConfig>,
 }
 
 impl Default for ClickHouseConfig {
@@ -48,6 +57,9 @@ impl Default for ClickHouseConfig {
             password: String::new(),
             password_file: None,
             compression: false,
+            cluster: String::new(),
+            replicated: false,
+            shards: Vec::new(),
         }
     }
 }
@@ -76,6 +88,7 @@ impl ClickHouseConfig {
         if !self.password.is_empty() && self.password_file.is_some() {
             say("password", "password_file is set too; keep one of them".to_owned());
         }
+        wrong.extend(cluster::check(self));
         wrong
     }
 
@@ -85,6 +98,7 @@ impl ClickHouseConfig {
             fallback_urls: vec![String::new()],
             ca_file: Some(PathBuf::new()),
             password_file: Some(PathBuf::new()),
+            shards: vec![ShardConfig { urls: vec![String::new()] }],
             ..ClickHouseConfig::default()
         }
     }
@@ -102,7 +116,7 @@ impl ClickHouseConfig {
     }
 }
 
-fn not_an_address(url: &str) -> Option<String> {
+pub(super) fn not_an_address(url: &str) -> Option<String> {
     let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
     let host = rest.and_then(|rest| rest.split(['/', '?']).next());
     match host.filter(|host| !host.is_empty()) {
@@ -126,6 +140,9 @@ impl fmt::Debug for ClickHouseConfig {
             .field("password", &if self.password.is_empty() { "" } else { "***" })
             .field("password_file", &self.password_file)
             .field("compression", &self.compression)
+            .field("cluster", &self.cluster)
+            .field("replicated", &self.replicated)
+            .field("shards", &self.shards)
             .finish()
     }
 }

@@ -8,6 +8,7 @@
 //!   above any batch.
 //! - The token names the offsets and nothing of the mappings: a batch made again after a crash
 //!   carries the same one.
+//! - A block goes to its log's shard, past the Distributed table.
 //! - The query id is the token without what tells repairs apart: ClickHouse runs one statement of
 //!   that name at a time (error 216), so a repair cannot overtake a try that still runs.
 //!
@@ -24,6 +25,7 @@ use tokio::sync::mpsc;
 
 use super::Warehouse;
 use super::block::Stream;
+use super::cluster::slot;
 use super::outcome::InsertError;
 use crate::event::{LogId, OffsetRange};
 
@@ -67,6 +69,8 @@ impl Table {
 /// The name of a block, by which ClickHouse knows a repeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
+    /// By which its log's shard is found.
+    slot: u64,
     batch: String,
     part: String,
 }
@@ -74,13 +78,13 @@ pub struct Token {
 impl Token {
     /// The token of a batch.
     pub fn of(log: &LogId, range: OffsetRange) -> Token {
-        Token { batch: format!("{log}/{range}"), part: String::new() }
+        Token { slot: slot(log), batch: format!("{log}/{range}"), part: String::new() }
     }
 
     /// The token of another block of the same batch: of rows that its own token does not let through
     /// any more, for it was planted and they were deleted since.
     pub fn part(&self, name: &str) -> Token {
-        Token { batch: self.batch.clone(), part: format!("/{name}") }
+        Token { slot: self.slot, batch: self.batch.clone(), part: format!("/{name}") }
     }
 
     /// By which one statement of the batch's runs at a time.
@@ -134,16 +138,23 @@ impl Warehouse {
 
     /// A client whose inserts go as one block under a token.
     pub(super) fn under(&self, table: Table, token: &Token) -> Client {
-        one_block(self.client())
+        let shard = self.at(token.slot);
+        let client = one_block(shard.client())
             .with_setting("query_id", token.query_id(table))
             .with_setting("insert_deduplication_token", token.deduplication(table))
-            .with_setting("insert_deduplicate", "1")
+            .with_setting("insert_deduplicate", "1");
+        if shard.is_replicated { quorum(client) } else { client }
     }
 
     /// Make the table for [`Warehouse::try_events`].
     pub async fn begin_trial(&self, trial: &str) -> Result<(), InsertError> {
         self.end_trial(trial).await?;
-        Ok(self.run(&format!("CREATE TABLE `{trial}` AS events")).await?)
+        // With an engine of its own: one that is replicated has its path in Keeper.
+        let sql = format!(
+            "CREATE TABLE `{trial}` AS events ENGINE = MergeTree \
+             PARTITION BY toYYYYMM(occurred_at) ORDER BY (tenant, occurred_at, id)"
+        );
+        Ok(self.run(&sql).await?)
     }
 
     /// Drop the table of [`Warehouse::begin_trial`].
@@ -164,6 +175,14 @@ fn one_block(client: &Client) -> Client {
         .with_setting("min_insert_block_size_bytes", "10000000000")
         // A backfill may span more months than the default of 100 table partitions.
         .with_setting("max_partitions_per_insert_block", "0")
+}
+
+/// A block counts as stored when most replicas of its shard have it, in any order of blocks.
+fn quorum(client: Client) -> Client {
+    client
+        .with_setting("insert_quorum", "auto")
+        .with_setting("insert_quorum_parallel", "1")
+        .with_setting("insert_quorum_timeout", (INSERT_TIMEOUT.as_millis() / 2).to_string())
 }
 
 /// Where what is made goes, slice by slice.

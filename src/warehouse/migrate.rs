@@ -24,6 +24,7 @@ use clickhouse::sql::Identifier;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use super::cluster::Cluster;
 use super::{ServerError, Warehouse};
 
 /// How long ClickHouse may take to say what it has had.
@@ -104,8 +105,8 @@ pub struct MigrationState {
     pub standing: Standing,
 }
 
-/// How a database stands to a migration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a database stands to a migration, from good to bad; a newer program's are in no order to ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
     /// It has run.
     Applied,
@@ -134,20 +135,59 @@ impl Standing {
     }
 }
 
-/// How the database stands to every migration, by version. Changes nothing.
+/// How the database stands to every migration, by version; of a cluster, the worst of its shards.
+/// Changes nothing.
 pub async fn status(warehouse: &Warehouse) -> Result<Vec<MigrationState>, MigrateError> {
-    let recorded = tokio::time::timeout(ANSWERS_WITHIN, recorded(warehouse)).await;
-    let recorded = recorded.unwrap_or(Err(Error::TimedOut));
-    Ok(compare(ALL, &recorded.map_err(|error| warehouse.explain(error))?))
+    let mut worst: BTreeMap<u32, MigrationState> = BTreeMap::new();
+    for shard in warehouse.shards() {
+        for state in status_of(shard).await? {
+            let known = worst.entry(state.version).or_insert_with(|| state.clone());
+            known.standing = known.standing.max(state.standing);
+        }
+    }
+    Ok(worst.into_values().collect())
+}
+
+async fn status_of(server: &Warehouse) -> Result<Vec<MigrationState>, MigrateError> {
+    let asked = async {
+        let recorded = recorded(server).await?;
+        Ok((server.misplaced(!recorded.is_empty()).await?, recorded))
+    };
+    let asked = tokio::time::timeout(ANSWERS_WITHIN, asked).await;
+    let asked = asked.unwrap_or(Err(Error::TimedOut)).map_err(|error| server.explain(error))?;
+    match asked {
+        (Some(why), _) => Err(MigrateError::Misplaced(why)),
+        (None, recorded) => Ok(compare(ALL, &recorded)),
+    }
 }
 
 /// Run what is pending, creating the database if it is missing; answers what was run. With
-/// `dry_run` answers what would be, and changes nothing.
+/// `dry_run` answers what would be, and changes nothing. Of a cluster every server is asked.
 pub async fn up(
     warehouse: &Warehouse,
     dry_run: bool,
 ) -> Result<Vec<&'static Migration>, MigrateError> {
-    let states = status(warehouse).await?;
+    let cluster = warehouse.cluster.as_deref();
+    let mut ran = BTreeMap::new();
+    for server in warehouse.servers() {
+        let of_server = up_on(server, cluster, dry_run).await?;
+        ran.extend(of_server.into_iter().map(|migration| (migration.version, migration)));
+    }
+    // When every server has its tables: a question to one of them asks all.
+    if let Some(cluster) = cluster.filter(|_| !dry_run) {
+        for server in warehouse.servers() {
+            server.distribute(&cluster.name).await.map_err(|error| server.explain(error))?;
+        }
+    }
+    Ok(ran.into_values().collect())
+}
+
+async fn up_on(
+    warehouse: &Warehouse,
+    cluster: Option<&Cluster>,
+    dry_run: bool,
+) -> Result<Vec<&'static Migration>, MigrateError> {
+    let states = status_of(warehouse).await?;
     if let Some(changed) = states.iter().find(|state| state.standing == Standing::Changed) {
         return Err(MigrateError::Changed {
             version: changed.version,
@@ -167,9 +207,11 @@ pub async fn up(
         let create = warehouse.server.query("CREATE DATABASE IF NOT EXISTS ?");
         create.bind(Identifier(warehouse.database())).execute().await.map_err(explain)?;
     }
+    warehouse.record_place().await.map_err(explain)?;
     warehouse.run(LEDGER).await.map_err(explain)?;
     for migration in &pending {
-        warehouse.run(migration.sql).await.map_err(|error| MigrateError::Statement {
+        let sql = warehouse.rendered(cluster, migration.sql);
+        warehouse.run(&sql).await.map_err(|error| MigrateError::Statement {
             version: migration.version,
             name: migration.name,
             cause: explain(error),
@@ -260,6 +302,9 @@ pub enum MigrateError {
         /// Why.
         cause: ServerError,
     },
+    /// A server is not what the settings say.
+    #[error("{0}")]
+    Misplaced(String),
     /// ClickHouse could not be asked.
     #[error(transparent)]
     ClickHouse(#[from] ServerError),

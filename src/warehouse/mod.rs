@@ -14,8 +14,10 @@
 mod account;
 mod aggregate;
 pub mod block;
+mod cluster;
 mod column;
 mod config;
+mod ddl;
 mod error;
 mod export;
 mod feed;
@@ -25,6 +27,7 @@ mod key;
 mod ledger;
 pub mod migrate;
 pub mod outcome;
+mod placement;
 mod probe;
 mod quarantine;
 mod question;
@@ -45,10 +48,12 @@ use std::time::Duration;
 use clickhouse::{Client, Compression};
 use tokio::sync::OnceCell;
 
+use self::cluster::{Cluster, Shard};
 use self::question::Reader;
 use crate::telemetry::WarehouseMetrics;
 
 pub use account::{BatchLine, GapLine, Incarnation, Stretch};
+pub use cluster::ShardConfig;
 pub use config::ClickHouseConfig;
 pub use error::ServerError;
 pub(crate) use error::error_code;
@@ -78,6 +83,12 @@ pub struct Warehouse {
     database: Arc<str>,
     url: Arc<str>,
     user: Arc<str>,
+    /// Which shard of a cluster this is; `None` for the whole of one, and for one that stands alone.
+    shard: Option<Shard>,
+    /// Whether its tables are replicated.
+    is_replicated: bool,
+    /// The servers behind it, where it is the whole of a cluster.
+    cluster: Option<Arc<Cluster>>,
     /// What a read may cost.
     cost: ReadCost,
     /// The client for reads, once the user's profile is known.
@@ -122,17 +133,28 @@ impl Warehouse {
             path: config.password_file.clone().unwrap_or_default(),
             cause,
         })?;
+        let cluster = Cluster::connect(config)?;
+        let database = match &cluster {
+            Some(_) => cluster::whole(&config.database),
+            None => config.database.clone(),
+        };
         let compression = if config.compression { Compression::Lz4 } else { Compression::None };
         let server = transport::client(urls, config.ca_file.as_deref())?
             .with_user(&config.user)
             .with_password(password)
             .with_compression(compression);
         Ok(Warehouse {
-            client: server.clone().with_database(&config.database),
+            client: server.clone().with_database(database),
             server,
             database: config.database.as_str().into(),
-            url: urls.join(", ").into(),
+            url: match &cluster {
+                Some(cluster) => cluster.addresses(&config.url).into(),
+                None => urls.join(", ").into(),
+            },
             user: config.user.as_str().into(),
+            shard: None,
+            is_replicated: false,
+            cluster,
             cost: ReadCost::default(),
             reader: Arc::default(),
             metrics: None,
@@ -153,22 +175,29 @@ impl Warehouse {
         Warehouse { metrics: Some(metrics.clone()), reader: Arc::default(), home, ..self }
     }
 
-    /// Name of the database.
+    /// Name of the database that holds the tables.
     pub fn database(&self) -> &str {
         &self.database
     }
 
-    /// Run one statement that answers nothing, as it stands: no `?` is looked at. For migrations
-    /// and tests; never with a value from outside in it.
+    /// Run one statement that answers nothing, as it stands: no `?` is looked at. Of a cluster, on the
+    /// tables over all shards, which take no writing; see [`Warehouse::shards`]. For migrations and tests; never with a value from outside in it.
     pub async fn run(&self, statement: &str) -> Result<(), clickhouse::error::Error> {
         // Since 26.2 inserts are asynchronous by default; a statement that has returned is done.
-        self.client.query_raw(statement).with_setting("async_insert", "0").execute().await
+        let query = self.client.query_raw(statement).with_setting("async_insert", "0");
+        // A replica that has not yet heard of a change of a table refuses the next one.
+        let query = if self.is_replicated { query.with_setting("alter_sync", "2") } else { query };
+        query.execute().await
     }
 
     /// The one text column of a statement's rows, as it stands: no `?` is looked at. For tests and
     /// operators; never with a value from outside in it.
     pub async fn read(&self, statement: &str) -> Result<Vec<String>, clickhouse::error::Error> {
-        self.client.query_raw(statement).fetch_all().await
+        let client = match &self.cluster {
+            Some(_) => cluster::over_all_shards(self.client.clone()),
+            None => self.client.clone(),
+        };
+        client.query_raw(statement).fetch_all().await
     }
 
     /// The client, for writing.
@@ -196,6 +225,9 @@ impl Warehouse {
                     .with_setting("max_query_size", MOST_STATEMENT_BYTES)
                     .with_setting("max_rows_to_read", rows.to_string())
                     .with_setting("max_bytes_to_read", bytes.to_string());
+            }
+            if readonly != 1 && self.cluster.is_some() {
+                client = cluster::over_all_shards(client);
             }
             if readonly == 0 {
                 client = client.with_setting("readonly", "1");

@@ -264,7 +264,7 @@ impl Warehouse {
             stored("", "quarantine"),
         );
         let of_range = |query| bind(query, lane).bind(range.first).bind(range.last);
-        let query = of_range(of_range(of_range(self.client().query(&sql))));
+        let query = of_range(of_range(of_range(self.shard_of(lane).client().query(&sql))));
         let query = query.bind(&*lane.cluster).bind(&*lane.topic);
         // Rows that were deleted by hand are written again: no repeat is swallowed.
         let query = query.with_setting("insert_deduplicate", "0").with_setting("async_insert", "0");

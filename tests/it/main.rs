@@ -12,6 +12,7 @@ mod access;
 mod analyst;
 mod audit;
 mod cli;
+mod cluster;
 mod connect;
 mod cost;
 mod counting;
