@@ -7,8 +7,10 @@
 //!
 //! Deliberately unknown here: what the subcommands do.
 
+mod check;
 mod key;
 mod lifecycle;
+mod mappings;
 mod quarantine;
 
 use std::path::PathBuf;
@@ -18,14 +20,16 @@ use trailhouse::app::Role;
 use trailhouse::demo::BrokerMode;
 use trailhouse::event::PartitionId;
 
+pub use check::{CheckArguments, ConfigCommand};
 pub use key::KeyCommand;
 pub use lifecycle::LifecycleCommand;
+pub use mappings::MappingsCommand;
 pub use quarantine::QuarantineCommand;
 
 /// A company's whole audit trail, from Kafka into ClickHouse, and answered over HTTP.
 #[derive(Debug, Parser)]
 #[command(
-    version,
+    version = trailhouse::VERSION,
     max_term_width = 100,
     after_help = "Begin with: trailhouse demo
 
@@ -58,7 +62,8 @@ or stored twice.")]
   trailhouse serve --config trailhouse.toml --accept-gap audit.cockpit/3
   TRAILHOUSE__KAFKA__BROKERS=kafka:9092 trailhouse serve --config trailhouse.toml
 
-Waits for a ClickHouse and a Kafka that do not answer yet; /readyz names them.")]
+Waits for a ClickHouse and a Kafka that do not answer yet; /readyz names them. SIGHUP reads the mappings
+and log.level again.")]
     Serve {
         /// Settings file; `config/trailhouse.toml` of the repository shows every setting.
         #[arg(long, short)]
@@ -158,6 +163,7 @@ Waits for a ClickHouse and a Kafka that do not answer yet; /readyz names them.")
   trailhouse verify --config trailhouse.toml --topic audit.cockpit --digests
   trailhouse verify --topic audit.cockpit --partition 3 --from 1000000 --to 1999999
   trailhouse verify --config trailhouse.toml --output json
+  trailhouse verify --config trailhouse.toml --metrics-file trailhouse_verify.prom
 
 Workers may go on meanwhile. Exit code 1 where anything is lost, duplicated, accounted for by no
 batch, or altered.")]
@@ -188,12 +194,20 @@ Exit code 1 for a record that is lost or that nobody knows of.")]
     Lifecycle(LifecycleCommand),
 
     /// Check the configuration and every mapping file; every problem with its line. Exit code 78.
+    #[command(after_help = "Examples:
+  trailhouse check --config trailhouse.toml
+  trailhouse check --connect --config trailhouse.toml")]
+    Check(CheckArguments),
+
+    /// Show what counts of defaults, settings file and environment.
     #[command(after_help = "Example:
-  trailhouse check --config trailhouse.toml")]
-    Check {
+  trailhouse config print --redacted --config trailhouse.toml")]
+    Config {
         /// Settings file.
-        #[arg(long, short)]
+        #[arg(long, short, global = true)]
         config: Option<PathBuf>,
+        #[command(subcommand)]
+        command: ConfigCommand,
     },
 }
 
@@ -279,6 +293,9 @@ pub struct VerifyArguments {
     /// Read every stored byte, too, and compare each batch's digest: finds altered rows.
     #[arg(long)]
     pub digests: bool,
+    /// Write what was found to this file as metrics, for node_exporter's textfile collector.
+    #[arg(long, value_name = "FILE")]
+    pub metrics_file: Option<PathBuf>,
     /// For people, or for programs.
     #[arg(long, value_enum, default_value_t)]
     pub output: OutputFormat,
@@ -303,30 +320,6 @@ pub enum MigrateCommand {
         /// Only say what would be applied.
         #[arg(long)]
         dry_run: bool,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum MappingsCommand {
-    /// Run the tests inside every mapping file.
-    Test,
-    /// Show what becomes of the records of a file: each event, and what stayed unmapped.
-    Try {
-        /// One JSON document, or one a line.
-        file: PathBuf,
-        /// Read them by this mapping; without it topic, headers and shapes decide.
-        #[arg(long)]
-        schema: Option<String>,
-        /// The topic they would come on; one that the configuration names is read as it says.
-        #[arg(long, default_value = "try")]
-        topic: String,
-        /// A header of every record, such as tenant=acme; may be repeated.
-        #[arg(long, value_name = "NAME=VALUE", value_parser = header)]
-        header: Vec<(String, String)>,
-        /// Whether the body may say whose log it belongs to; without it what the configuration
-        /// says of the topic, and `true` for one that it does not name.
-        #[arg(long, value_name = "BOOL")]
-        tenant_from_body: Option<bool>,
     },
 }
 

@@ -17,3 +17,13 @@ pub mod schema;
 pub mod source;
 pub mod telemetry;
 pub mod warehouse;
+
+/// Version, and what it was built of: commit with its date, target.
+pub const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (",
+    env!("TRAILHOUSE_COMMIT"),
+    ", ",
+    env!("TRAILHOUSE_TARGET"),
+    ")"
+);

@@ -8,10 +8,10 @@
 //! Deliberately unknown here: how anything is done.
 
 mod arguments;
+mod signal;
 
 use std::fmt::Display;
 use std::fs::File;
-use std::future::Future;
 use std::io::{BufReader, Write as _};
 use std::path::Path;
 use std::pin::pin;
@@ -23,10 +23,10 @@ use clap::Parser as _;
 use serde::Serialize;
 use trailhouse::app::output::{output, reader_left, say, tell};
 use trailhouse::app::{
-    Service, audit, ingest, key, lifecycle, mappings, produce, quarantine, replay,
+    Service, audit, check, ingest, key, lifecycle, mappings, produce, quarantine, replay,
 };
 use trailhouse::audit::Scope;
-use trailhouse::config::{Config, Loaded};
+use trailhouse::config::{Config, Loaded, effective};
 use trailhouse::demo::{self, DemoOptions};
 use trailhouse::pipeline::fault;
 use trailhouse::problem::Problem;
@@ -34,9 +34,10 @@ use trailhouse::telemetry;
 use trailhouse::warehouse::{Wanted, Warehouse, migrate};
 
 use crate::arguments::{
-    Arguments, Command, KeyCommand, MappingsCommand, MigrateCommand, OutputFormat,
+    Arguments, Command, ConfigCommand, KeyCommand, MappingsCommand, MigrateCommand, OutputFormat,
     QuarantineCommand,
 };
+use crate::signal::{hangup, interrupted};
 
 /// `EX_CONFIG` of sysexits.h.
 const MISCONFIGURED: u8 = 78;
@@ -85,14 +86,18 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             with(config.as_deref(), async |mut loaded| {
                 loaded.config.kafka.accept_gap.extend(accept_gap);
                 let mut interrupted = pin!(interrupted()?);
+                let mut hangup = hangup()?;
                 let mut service = tokio::select! {
                     started = Service::start(&loaded, role) => started?,
                     // Nothing was read yet.
                     () = &mut interrupted => return Ok(ExitCode::SUCCESS),
                 };
-                let failed = tokio::select! {
-                    () = &mut interrupted => None,
-                    error = service.failed() => Some(error),
+                let failed = loop {
+                    tokio::select! {
+                        () = &mut interrupted => break None,
+                        error = service.failed() => break Some(error),
+                        _ = hangup.recv() => service.reload(config.as_deref()),
+                    }
                 };
                 let done = service.stop().await?;
                 match (failed, done) {
@@ -173,6 +178,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 let scope = Scope { from: args.from, to: args.to, digests: args.digests };
                 let topic = args.topic.as_deref();
                 let report = audit::verify(&loaded, topic, args.partition, scope).await?;
+                if let Some(file) = &args.metrics_file {
+                    audit::write_metrics(&report, file)?;
+                }
                 print(&report, args.output)?;
                 Ok(exit(report.good))
             })
@@ -258,11 +266,18 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             })
             .await
         }
-        Command::Check { config } => {
+        Command::Check(args) => {
+            with(args.config.as_deref(), async |loaded| {
+                Ok(exit(check::run(&loaded, args.connect, &mut output()).await?))
+            })
+            .await
+        }
+        Command::Config { config, command: ConfigCommand::Print { .. } } => {
             with(config.as_deref(), async |loaded| {
-                let topics = loaded.config.kafka.topics.len();
-                let mappings = loaded.catalog.mappings().count();
-                say(format_args!("the configuration holds: {topics} topics, {mappings} mappings"));
+                match effective(&loaded.config, config.as_deref()) {
+                    Ok(settings) => check::print(&settings, &mut output())?,
+                    Err(problems) => report(&problems),
+                }
                 Ok(ExitCode::SUCCESS)
             })
             .await
@@ -309,31 +324,4 @@ fn records(count: u64) -> String {
 
 fn exit(good: bool) -> ExitCode {
     if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Resolves at the first SIGINT or SIGTERM. From this call on the first of them no more ends the
-/// process; the second does, at once, with the code a shell would give it.
-fn interrupted() -> anyhow::Result<impl Future<Output = ()>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    let (first, told) = tokio::sync::oneshot::channel();
-    tokio::spawn(async move {
-        let mut next = async || {
-            tokio::select! {
-                _ = terminate.recv() => SignalKind::terminate(),
-                _ = interrupt.recv() => SignalKind::interrupt(),
-            }
-        };
-        next().await;
-        // Nobody listens any more where the process is ending already.
-        let _ = first.send(());
-        let signal = next().await;
-        tell("trailhouse: ended at once by a second signal");
-        std::process::exit(128 + signal.as_raw_value());
-    });
-    Ok(async move {
-        // INVARIANT: the sender sends before it is dropped.
-        let _ = told.await;
-    })
 }

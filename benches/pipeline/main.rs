@@ -7,6 +7,8 @@
 //! cargo bench --bench pipeline -- --events 2000000 --partitions 12 --runs 3 --json result.json
 //! cargo bench --bench pipeline -- --partitions 1,12,64 --batch-rows 20000,100000   # a sweep
 //! cargo bench --bench pipeline -- --peer 'vector=vector -c vector.yaml'             # one more
+//! cargo bench --bench pipeline -- --steady 5000 --seconds 300                       # freshness
+//! cargo bench --bench pipeline -- --table --events 200000 --batch-rows 25000,100000 # what columns cost
 //! ```
 //!
 //! # Invariants
@@ -19,10 +21,13 @@
 //! Deliberately unknown here: how long anything should take.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod limits;
 #[path = "../shared/process.rs"]
 mod process;
 mod report;
+mod steady;
 mod system;
+mod table;
 mod workload;
 
 use std::path::PathBuf;
@@ -31,8 +36,11 @@ use clap::Parser;
 use tokio::runtime::Runtime;
 use trailhouse::demo::{ClickHouseServer, KafkaBroker};
 
+use self::limits::limits;
 use self::report::{Result, report};
+use self::steady::steady;
 use self::system::{Site, System};
+use self::table::table;
 use self::workload::Workload;
 
 /// The pipeline beside its peers.
@@ -62,6 +70,21 @@ struct Options {
     /// Only Trailhouse.
     #[arg(long)]
     alone: bool,
+    /// Measure what each part of the way takes alone, too.
+    #[arg(long)]
+    limits: bool,
+    /// Instead: what each part of the table costs ClickHouse.
+    #[arg(long)]
+    table: bool,
+    /// Of --table: a further variant, as the statement that makes it. May be repeated.
+    #[arg(long)]
+    change: Vec<String>,
+    /// Instead of a lag: so many events a second for so many --seconds, and how fresh they are stored.
+    #[arg(long)]
+    steady: Option<u64>,
+    /// Of --steady.
+    #[arg(long, default_value_t = 300)]
+    seconds: u64,
     /// Write what came out to a file, as JSON: an array with an object for each point of the sweep.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -87,16 +110,27 @@ fn main() {
     let mut points = Vec::new();
     for partitions in options.partitions {
         let workload = Workload::new(&options.schema, partitions, options.events);
+        let site = |batch_rows| Site {
+            kafka: &kafka,
+            clickhouse: &clickhouse,
+            workload: &workload,
+            batch_rows,
+        };
+        if let Some(events_per_s) = options.steady {
+            let site = site(options.batch_rows[0]);
+            points.push(runtime.block_on(steady(&site, events_per_s, options.seconds)));
+            continue;
+        }
         runtime.block_on(workload.fill(&kafka.bootstrap()));
         for batch_rows in &options.batch_rows {
-            let site = Site {
-                kafka: &kafka,
-                clickhouse: &clickhouse,
-                workload: &workload,
-                batch_rows: *batch_rows,
-            };
+            let site = site(*batch_rows);
+            if options.table {
+                points.push(runtime.block_on(table(&site, &options.change, options.runs)));
+                continue;
+            }
             let results = runtime.block_on(compare(&site, &systems, options.runs));
-            points.push(report(&site, &results));
+            let limits = if options.limits { runtime.block_on(limits(&site)) } else { Vec::new() };
+            points.push(report(&site, &results, &limits));
         }
     }
     if let Some(file) = options.json {

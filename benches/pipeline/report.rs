@@ -9,6 +9,7 @@
 
 use serde_json::{Value, json};
 
+use super::limits::Limit;
 use super::system::{Cost, Site};
 
 /// The runs of a system.
@@ -35,8 +36,8 @@ fn whole(cost: &Cost) -> f64 {
     cost.own + cost.clickhouse
 }
 
-/// Print a table; the same as JSON.
-pub fn report(site: &Site<'_>, results: &[Result]) -> Value {
+/// Print tables; the same as JSON.
+pub fn report(site: &Site<'_>, results: &[Result], limits: &[Limit]) -> Value {
     let workload = site.workload;
     let (schema, records) = (&workload.schema, workload.records);
     let (partitions, batch_rows) = (workload.partitions, site.batch_rows);
@@ -88,7 +89,9 @@ pub fn report(site: &Site<'_>, results: &[Result]) -> Value {
         }
     }
     let trailhouse = find("trailhouse");
+    let rate = trailhouse.map_or(0.0, |result| result.median(|cost| cost.events_per_s));
     json!({
+        "limits": alone(limits, rate),
         "events": records,
         "schema": schema,
         "partitions": partitions,
@@ -100,4 +103,24 @@ pub fn report(site: &Site<'_>, results: &[Result]) -> Value {
         "trailhouse_cpu_s_per_million": trailhouse.map(|result| result.median(|cost| cost.own)),
         "trailhouse_peak_mb": trailhouse.map(|result| result.median(|cost| cost.own_peak_mb)),
     })
+}
+
+/// What each part takes alone.
+fn alone(limits: &[Limit], rate: f64) -> Value {
+    let Some(slowest) = limits.iter().map(|limit| limit.events_per_s).min_by(f64::total_cmp) else {
+        return Value::Null;
+    };
+    println!("\n| alone | events / s | CPU | ClickHouse |\n| --- | --- | --- | --- |");
+    let mut parts = serde_json::Map::new();
+    for Limit { name, events_per_s, own, clickhouse } in limits {
+        println!("| {name} | {events_per_s:.0} | {own:.2} | {clickhouse:.2} |");
+        let value = json!({
+            "events_per_s": events_per_s,
+            "own_cpu_s_per_million": own,
+            "clickhouse_cpu_s_per_million": clickhouse,
+        });
+        parts.insert((*name).to_owned(), value);
+    }
+    println!("\nthe whole has {:.2} times the rate of the slowest part", rate / slowest);
+    json!({ "parts": parts, "rate_to_slowest": rate / slowest })
 }

@@ -148,7 +148,8 @@ impl Site<'_> {
         (cost, sums)
     }
 
-    fn config(&self, database: &str, group: &str) -> Config {
+    /// What Trailhouse is told.
+    pub fn config(&self, database: &str, group: &str) -> Config {
         let mut config = Config::default();
         config.kafka.brokers = self.kafka.bootstrap();
         config.kafka.group = group.to_owned();
@@ -198,7 +199,7 @@ impl fmt::Display for Cost {
 }
 
 /// Wait until something holds.
-async fn until<F: Future<Output = bool>>(begun: Instant, holds: impl Fn() -> F) {
+pub async fn until<F: Future<Output = bool>>(begun: Instant, holds: impl Fn() -> F) {
     while !holds().await {
         assert!(begun.elapsed() < DEADLINE, "not within {DEADLINE:?}");
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -206,7 +207,7 @@ async fn until<F: Future<Output = bool>>(begun: Instant, holds: impl Fn() -> F) 
 }
 
 /// Wait until nothing merges: looked at twice, for one merge may follow another.
-async fn until_merged(warehouse: &Warehouse) {
+pub async fn until_merged(warehouse: &Warehouse) {
     let merges = "SELECT toString(count()) FROM system.merges";
     for _ in 0..2 {
         until(Instant::now(), || async { warehouse.read(merges).await.unwrap()[0] == "0" }).await;
@@ -214,7 +215,7 @@ async fn until_merged(warehouse: &Warehouse) {
     }
 }
 
-async fn bytes_on_disk(warehouse: &Warehouse) -> f64 {
+pub async fn bytes_on_disk(warehouse: &Warehouse) -> f64 {
     let bytes = "SELECT toString(sum(bytes_on_disk)) FROM system.parts \
                  WHERE active AND database = currentDatabase()";
     warehouse.read(bytes).await.unwrap()[0].parse().unwrap()

@@ -49,8 +49,13 @@ impl Workload {
     /// Rows that the records make: the generator says of each eighth of Frontier's that it carries
     /// two events.
     pub fn rows(&self) -> u64 {
+        self.rows_of(self.records)
+    }
+
+    /// Rows that the first records make.
+    pub fn rows_of(&self, records: u64) -> u64 {
         let carries_two = |n: &u64| self.schema_of(*n) == "frontier" && n % 8 == 7;
-        self.records + (0..self.records).filter(carries_two).count() as u64
+        records + (0..records).filter(carries_two).count() as u64
     }
 
     /// Put the records into the topic, a millisecond apart.
@@ -58,10 +63,16 @@ impl Workload {
         eprintln!("filling {} with {} records", self.topic, self.records);
         create_topics(bootstrap, &[(&self.topic, self.partitions)]).await.unwrap();
         let mut sender = Sender::new(bootstrap).unwrap();
-        for number in 0..self.records {
-            let made = generate(self.schema_of(number), number, AT + number as i64 * 1_000);
-            sender.send(&self.topic, &outgoing(made.unwrap())).await.unwrap();
-        }
+        self.send(&mut sender, &mut 0, self.records).await;
         assert_eq!(sender.close().await.unwrap(), self.records);
+    }
+
+    /// Send further records until so many were sent.
+    pub async fn send(&self, sender: &mut Sender, sent: &mut u64, until: u64) {
+        while *sent < until {
+            let made = generate(self.schema_of(*sent), *sent, AT + *sent as i64 * 1_000);
+            sender.send(&self.topic, &outgoing(made.unwrap())).await.unwrap();
+            *sent += 1;
+        }
     }
 }

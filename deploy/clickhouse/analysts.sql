@@ -5,7 +5,9 @@
 --
 -- It may run again: what an administrator has changed of limits stays, policies are as here. Where the
 -- database is not `trailhouse`, replace that name. On a cluster every statement wants ON CLUSTER, and
--- the cluster a `secret`, or currentUser() is not the analyst behind a Distributed table.
+-- the cluster a `secret`, or currentUser() is not the analyst behind a Distributed table; every shard
+-- needs the same rows in `analyst_tenants`, and each grant on a table or the view of `trailhouse` wants
+-- its twin on `trailhouse_all`, where analysts ask.
 --
 -- An analyst reads the rows of their own tenants, through the view `audit_events` and in the table
 -- `events`, `raw` included, as a reader does through the API. An auditor reads every tenant's rows, and

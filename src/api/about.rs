@@ -61,7 +61,7 @@ pub(super) async fn schemas(
     uri: Uri,
 ) -> Result<Json<Schemas>, Problem> {
     Parameters::read(&uri, &[], &[])?;
-    Ok(Json(Schemas { schemas: state.catalog.mappings().map(Schema::of).collect() }))
+    Ok(Json(Schemas { schemas: (state.catalog)().mappings().map(Schema::of).collect() }))
 }
 
 pub(super) async fn me(

@@ -18,7 +18,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::CorsLayer;
@@ -31,8 +31,10 @@ use tower_http::trace::TraceLayer;
 use super::config::CorsConfig;
 use super::contract::{Asked, Words};
 use super::error::{self, Problem};
+use super::measure;
 use super::refusal::Refusal;
 use crate::event::Micros;
+use crate::telemetry::ApiMetrics;
 
 /// Who speaks where, and the clock they date their errors by.
 pub(super) struct Speech {
@@ -40,6 +42,8 @@ pub(super) struct Speech {
     pub contracts: Vec<(String, Words)>,
     /// The clock.
     pub now: fn() -> Micros,
+    /// Where requests are counted.
+    pub metrics: ApiMetrics,
 }
 
 /// Routes with everything around them. A later layer is further out.
@@ -47,7 +51,9 @@ pub(super) fn around(routes: Router, request_timeout: Duration, speech: Speech) 
     let routes = routes
         .fallback(no_such_path)
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, request_timeout))
-        .layer(CatchPanicLayer::custom(panicked));
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(measure::route));
+    let metrics = speech.metrics.clone();
     // A service inside another router: axum adds `Allow` outside of a router's own layers.
     Router::new()
         .fallback_service(routes)
@@ -56,6 +62,7 @@ pub(super) fn around(routes: Router, request_timeout: Duration, speech: Speech) 
         .layer(TraceLayer::new_for_http().make_span_with(span).on_failure(()))
         .layer(PropagateRequestIdLayer::x_request_id())
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+        .layer(from_fn_with_state(metrics, measure::requests))
 }
 
 /// Routes that pages of the allowed origins may ask from a browser (CORS). Outermost: a browser asks

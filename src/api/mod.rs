@@ -29,6 +29,7 @@ mod horizon;
 mod idempotency;
 mod layer;
 mod ledger;
+mod measure;
 mod ops;
 mod parameter;
 mod refusal;
@@ -61,7 +62,7 @@ use crate::event::Micros;
 use crate::gateway::Recorder;
 use crate::query::{CursorKey, EventReader, Ledger};
 use crate::schema::Catalog;
-use crate::telemetry::Health;
+use crate::telemetry::{Health, Metrics};
 
 pub use audit::{AuditConfig, ReadAudit, ReadBy, ReadEvent, Rows};
 pub use auth::{
@@ -100,11 +101,11 @@ pub struct ApiState {
     /// Where it is told who read the log.
     pub audit: ReadAudit,
     /// Every metric of the process.
-    pub registry: prometheus::Registry,
+    pub metrics: Metrics,
     /// The parts of the process that fail, beside the store.
     pub health: Health,
     /// What is mapped.
-    pub catalog: Arc<Catalog>,
+    pub catalog: Arc<dyn Fn() -> Arc<Catalog> + Send + Sync>,
     /// What cursors are sealed with.
     pub cursors: CursorKey,
     /// What tails share.
@@ -137,13 +138,14 @@ pub static ROUTES: &[Route] = &[
     Route::of(Role::Auditor, Method::GET, "/v1/quarantine", || get(ledger::quarantine)),
     Route::open(Method::GET, "/livez", || get(ops::livez)),
     Route::open(Method::GET, "/readyz", || get(ops::readyz)),
+    Route::open(Method::GET, "/startupz", || get(ops::startupz)),
     Route::open(Method::GET, "/metrics", || get(ops::metrics)),
 ];
 
 /// Every route.
 pub fn router(state: ApiState, config: &ApiConfig) -> Router {
     let contracts = contract::speakers(&config.compat);
-    let speech = Speech { contracts, now: state.now };
+    let speech = Speech { contracts, now: state.now, metrics: state.metrics.api.clone() };
     let (audit, now) = (state.audit.clone(), state.now);
     let routes = route::router(ROUTES.iter(), &state, &config.limits)
         .with_state(state.clone())
@@ -160,7 +162,8 @@ pub fn router(state: ApiState, config: &ApiConfig) -> Router {
 
 /// The routes of a process that answers no questions.
 pub fn operations(state: ApiState, config: &ApiConfig) -> Router {
-    let speech = Speech { contracts: Vec::new(), now: state.now };
+    let metrics = state.metrics.api.clone();
+    let speech = Speech { contracts: Vec::new(), now: state.now, metrics };
     let open = ROUTES.iter().filter(|route| route.who == Who::Anybody);
     let open = open.filter(|route| !docs::PATHS.contains(&route.path));
     let routes = route::router(open, &state, &config.limits).with_state(state);

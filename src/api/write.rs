@@ -41,7 +41,8 @@ pub(super) struct Writer {
     /// The mapping that is meant, as the `schema` header says it.
     schema: String,
     recorder: Arc<dyn Recorder>,
-    normaliser: Option<Arc<Normaliser>>,
+    /// Asked for at each write: the mappings may change.
+    normalisers: Normalisers,
 }
 
 /// What is to be written.
@@ -85,8 +86,7 @@ impl Writer {
         recorder: Arc<dyn Recorder>,
         normalisers: &Normalisers,
     ) -> Writer {
-        let normaliser = normalisers(&topic);
-        Writer { topic, schema, recorder, normaliser }
+        Writer { topic, schema, recorder, normalisers: Arc::clone(normalisers) }
     }
 
     /// Write it.
@@ -101,13 +101,13 @@ impl Writer {
         // Kafka's clock counts in milliseconds.
         let at = what.at.div_euclid(1_000) * 1_000;
         let record = self.record(what);
-        let Some(normaliser) = &self.normaliser else {
+        let Some(normaliser) = (self.normalisers)(&self.topic) else {
             let topic = &self.topic;
             tracing::error!(topic, "a write is refused: no [[kafka.topics]] names its topic");
             let what = "what is written here is not read by anybody yet; the log says why";
             return Err(Refusal::Unavailable(what.to_owned()));
         };
-        let sight = checked(normaliser, &record, at)?;
+        let sight = checked(&normaliser, &record, at)?;
         Ok(Taken { record, at, sight })
     }
 

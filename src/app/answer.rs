@@ -14,10 +14,11 @@ use tokio::task::JoinHandle;
 
 use super::Role;
 use super::ledger::StoredLedger;
+use super::measured::Measured;
 use super::reading;
 use crate::access::Tenants;
 use crate::api::{ApiState, Authenticator, Normalisers, ReadAudit, Submissions, Tails};
-use crate::config::Loaded;
+use crate::config::{Live, Loaded};
 use crate::gateway::{Gateway, Recorder};
 use crate::source::TopicConfig;
 use crate::telemetry::{Health, Metrics};
@@ -35,6 +36,7 @@ pub(super) struct Answering {
 pub(super) async fn from(
     loaded: &Loaded,
     role: Role,
+    live: &Live,
     warehouse: &Warehouse,
     metrics: &Metrics,
     health: &Health,
@@ -44,13 +46,15 @@ pub(super) async fn from(
     let (auth, limits) = (&config.api.auth, &config.api.limits);
     let page_bytes = limits.page_bytes;
     let cost = ReadCost { rows: limits.read_rows, bytes: limits.read_bytes, page_bytes };
-    let reader = Arc::new(warehouse.clone().with_cost(cost));
+    let warehouse = warehouse.clone().with_metrics(&metrics.warehouse);
+    let asked = Warehouse::connect_to_ask(&config.clickhouse)?.with_metrics(&metrics.warehouse);
+    let stored = Arc::new(asked.with_cost(cost));
     let (audit, readings) = match config.api.audit.topic.as_str() {
         "" => (ReadAudit::default(), None),
         _ => {
-            let (audit, events) = ReadAudit::new(metrics.readings_lost.clone());
-            let (brokers, lost) = (&config.kafka.brokers, metrics.readings_lost.clone());
-            (audit, Some(reading::write(brokers, &config.api.audit, events, lost)?))
+            let (audit, events) = ReadAudit::new(metrics.api.readings_lost.clone());
+            let lost = metrics.api.readings_lost.clone();
+            (audit, Some(reading::write(&config.kafka, &config.api.audit, events, lost)?))
         }
     };
     let tenants: Tenants = config.aliases().collect();
@@ -58,31 +62,31 @@ pub(super) async fn from(
         Role::Ingest if auth.is_required() => Authenticator::Nobody,
         Role::Ingest => Authenticator::None,
         Role::All | Role::Api => {
-            let keys = reader.clone();
+            let keys = stored.clone();
             Authenticator::open(auth, limits, tenants.clone(), keys, now).await?
         }
     };
-    let gateway = Gateway::new(&config.kafka.brokers, &config.kafka.properties)?;
+    let gateway = Gateway::new(&config.kafka.brokers, &config.kafka.connection()?)?;
     let recorder: Arc<dyn Recorder> = Arc::new(gateway);
-    let (kafka, of_topic) = (config.kafka.clone(), loaded.normalisers());
+    let (kafka, of_topic, catalog) = (config.kafka.clone(), live.clone(), live.clone());
     let normalisers: Normalisers =
-        Arc::new(move |topic| kafka.topic(topic).map(|_| of_topic(topic)));
+        Arc::new(move |topic| kafka.topic(topic).map(|_| of_topic.normaliser(topic)));
     // A pattern names no topic that could be written to.
     let is_one = |topic: &&TopicConfig| !topic.schema.is_empty() && !topic.is_pattern();
     let named = config.kafka.topics.iter().filter(is_one);
     let topics = named.map(|topic| (topic.schema.clone(), topic.name.clone()));
     let state = ApiState {
-        reader,
+        reader: Arc::new(Measured::new(stored, &metrics.api)),
         authenticator,
         audit,
-        ledger: Arc::new(StoredLedger::of(warehouse.clone(), config.kafka.clone())),
+        ledger: Arc::new(StoredLedger::of(warehouse, config.kafka.clone(), &metrics.api)),
         submissions: Arc::new(Submissions::new(topics, &recorder, &normalisers)),
         recorder,
         normalisers,
         tenants,
-        registry: metrics.registry.clone(),
+        metrics: metrics.clone(),
         health: health.clone(),
-        catalog: Arc::new(loaded.catalog.clone()),
+        catalog: Arc::new(move || catalog.catalog()),
         cursors: config.api.cursor_key()?,
         tails: Tails::default(),
         now,

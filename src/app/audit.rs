@@ -8,7 +8,10 @@
 //!
 //! Deliberately unknown here: what is compared, and how it is printed.
 
-use std::io::IsTerminal as _;
+use std::fs::Permissions;
+use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -18,6 +21,7 @@ use crate::audit::{self, Receipt, Report, Scope};
 use crate::config::Loaded;
 use crate::source::KafkaConfig;
 use crate::source::kafka::{self, LogEnds, log_ends};
+use crate::telemetry::VerifyMetrics;
 use crate::warehouse::Warehouse;
 
 /// Verify the topics of a configuration, or one of them, or a partition of it.
@@ -53,6 +57,23 @@ pub async fn verify(
         bar.finish_and_clear();
     }
     Ok(report?)
+}
+
+/// Write what was found as metrics: the whole file at once, for whoever reads it may come at any time.
+pub fn write_metrics(report: &Report, file: &Path) -> anyhow::Result<()> {
+    let missing = report.partitions.iter().map(|partition| partition.offsets.lost).sum();
+    let now = chrono::Utc::now().timestamp();
+    let text = VerifyMetrics::new()?.text(now, report.good, missing)?;
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut whole| {
+        whole.write_all(text.as_bytes())?;
+        // Who collects it is another user.
+        whole.as_file().set_permissions(Permissions::from_mode(0o644))?;
+        Ok(whole.persist(file)?)
+    });
+    written.with_context(|| format!("--metrics-file {}", file.display()))?;
+    Ok(())
 }
 
 /// Look one record up.
@@ -109,4 +130,27 @@ fn bar() -> ProgressBar {
     );
     // A template that does not parse is a slip of ours, and no reason not to verify.
     ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_verify_found_is_one_whole_file_of_metrics() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("verify.prom");
+        std::fs::write(&file, "what stood there before").unwrap();
+        write_metrics(&Report { good: true, ..Report::default() }, &file).unwrap();
+        let text = std::fs::read_to_string(&file).unwrap();
+        for line in ["trailhouse_verify_clean 1\n", "trailhouse_verify_missing_offsets 0\n"] {
+            assert!(text.contains(line), "{text}");
+        }
+        assert!(text.contains("\ntrailhouse_verify_last_run_timestamp_seconds 1"), "{text}");
+        assert!(!text.contains("before"), "{text}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left over");
+        let nowhere = folder.path().join("no").join("verify.prom");
+        let error = write_metrics(&Report::default(), &nowhere).unwrap_err().to_string();
+        assert!(error.contains("--metrics-file"), "{error}");
+    }
 }

@@ -16,12 +16,13 @@ use crate::pipeline::{Letter, Post};
 use crate::source::{KafkaConfig, SourceError};
 
 /// The producer, where a topic is named.
-pub fn dead_letters(kafka: &KafkaConfig) -> Result<Option<Arc<DeadLetters>>, SendError> {
-    let KafkaConfig { brokers, properties, dead_letter_topic, .. } = kafka;
+pub fn dead_letters(kafka: &KafkaConfig) -> anyhow::Result<Option<Arc<DeadLetters>>> {
+    let KafkaConfig { brokers, dead_letter_topic, .. } = kafka;
     if dead_letter_topic.is_empty() {
         return Ok(None);
     }
-    DeadLetters::new(brokers, properties, dead_letter_topic).map(|made| Some(Arc::new(made)))
+    let made = DeadLetters::new(brokers, &kafka.connection()?, dead_letter_topic)?;
+    Ok(Some(Arc::new(made)))
 }
 
 /// What the pipeline gives its copies to.

@@ -20,6 +20,7 @@ use crate::audit;
 use crate::query::{Answer, Ledger, ReadError, Refused, Told};
 use crate::source::kafka::{EndsClient, LogEnds};
 use crate::source::{KafkaConfig, SourceError};
+use crate::telemetry::ApiMetrics;
 use crate::warehouse::{ServerError, Wanted, Warehouse};
 
 /// Questions of Kafka at once: each holds a thread for as long as Kafka takes to answer.
@@ -30,6 +31,7 @@ pub struct StoredLedger {
     warehouse: Warehouse,
     kafka: Arc<Kafka>,
     turns: Arc<Semaphore>,
+    metrics: ApiMetrics,
 }
 
 /// Where records are.
@@ -41,9 +43,10 @@ struct Kafka {
 
 impl StoredLedger {
     /// The account of what a warehouse has of a cluster's records.
-    pub fn of(warehouse: Warehouse, config: KafkaConfig) -> StoredLedger {
+    pub fn of(warehouse: Warehouse, config: KafkaConfig, metrics: &ApiMetrics) -> StoredLedger {
         let kafka = Arc::new(Kafka { config, client: Mutex::default() });
-        StoredLedger { warehouse, kafka, turns: Arc::new(Semaphore::new(MOST_AT_ONCE)) }
+        let turns = Arc::new(Semaphore::new(MOST_AT_ONCE));
+        StoredLedger { warehouse, kafka, turns, metrics: metrics.clone() }
     }
 
     async fn ends(&self, topic: &str, partition: i32) -> Result<Option<LogEnds>, ReadError> {
@@ -111,7 +114,7 @@ impl Ledger for StoredLedger {
         partition: i32,
         offset: i64,
     ) -> Answer<'a, Option<Told>> {
-        Box::pin(self.told(topic, partition, offset))
+        Box::pin(self.metrics.timed("ledger", self.told(topic, partition, offset)))
     }
 
     fn refused<'a>(&'a self, wanted: &'a Refused) -> Answer<'a, Vec<Value>> {
@@ -122,7 +125,8 @@ impl Ledger for StoredLedger {
             false => ReadError::Failed(error.to_string()),
         };
         Box::pin(async move {
-            let rows = self.warehouse.quarantined(&wanted).await.map_err(told)?;
+            let rows = self.warehouse.quarantined(&wanted);
+            let rows = self.metrics.timed("ledger", rows).await.map_err(told)?;
             Ok(rows.iter().map(|row| document(row, false)).collect())
         })
     }

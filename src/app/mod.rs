@@ -13,44 +13,53 @@
 
 mod answer;
 pub mod audit;
+pub mod check;
+mod consume;
 mod dead_letter;
+pub mod doctor;
+mod expiry;
+mod facts;
 pub mod ingest;
 pub mod key;
 mod ledger;
 pub mod lifecycle;
 pub mod mappings;
+mod measured;
 pub mod output;
 pub mod produce;
 pub mod quarantine;
 mod reading;
+mod reload;
 pub mod replay;
 pub mod retire;
+mod watch;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::Duration;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use backon::{BlockingRetryable as _, ExponentialBuilder, Retryable as _};
+use backon::{ExponentialBuilder, Retryable as _};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use self::answer::Answering;
+use self::consume::{Ingest, start_ingest};
+use self::reload::Reloading;
+use self::watch::{Watch, Watched, watch};
 use crate::api::{self, Impatient, Tails, Tls};
-use crate::config::Loaded;
-use crate::gateway::DeadLetters;
-use crate::pipeline::{Done, Pipeline, Stop};
-use crate::source::kafka::KafkaSource;
-use crate::source::{KafkaConfig, Source as _, SourceError, Waker};
-use crate::telemetry::{Health, Metrics};
+use crate::config::{Live, Loaded};
+use crate::pipeline::Done;
+use crate::telemetry::{Health, Metrics, Seldom, VERSION};
 use crate::warehouse::migrate::{self, MigrateError, Standing};
 use crate::warehouse::{ServerError, Warehouse};
 
 /// The part of readiness that an up to date ClickHouse stands for.
 const TABLES: &str = "clickhouse";
+/// The part that a joined consumer stands for.
+const KAFKA: &str = "kafka";
 
 /// Which parts a process runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -75,13 +84,10 @@ pub struct Service {
     /// Who writes down who reads.
     readings: Option<JoinHandle<()>>,
     tails: Tails,
+    /// What is looked at for metrics.
+    _watch: Watch,
     stop_api: oneshot::Sender<()>,
-}
-
-struct Ingest {
-    stop: Stop,
-    stopped: Arc<AtomicBool>,
-    done: Option<oneshot::Receiver<Result<Done, SourceError>>>,
+    reloading: Reloading,
 }
 
 impl Service {
@@ -98,11 +104,18 @@ impl Service {
         if let Some((field, message)) = config.api.check().into_iter().next() {
             bail!("api.{field}: {message}");
         }
+        facts::tell(loaded, role);
         let warehouse = Warehouse::connect(&config.clickhouse)?;
         let metrics = Metrics::new().context("registering metrics")?;
+        facts::describe(loaded, &metrics);
         let health = Health::default();
+        health.awaits(TABLES);
+        if ingests {
+            health.awaits(KAFKA);
+        }
+        let live = Live::of(loaded);
         let Answering { state, readings } =
-            answer::from(loaded, role, &warehouse, &metrics, &health).await?;
+            answer::from(loaded, role, &live, &warehouse, &metrics, &health).await?;
         let tails = state.tails.clone();
         let (auth, limits) = (&config.api.auth, &config.api.limits);
         if role != Role::Ingest && !auth.is_required() {
@@ -135,13 +148,26 @@ impl Service {
                 tokio::spawn(api::serve(listener, router, header_timeout, shutdown))
             }
         };
-        tables_are_fit(&warehouse, ingests, &health).await?;
+        // An API alone may begin over a replica, too.
+        let asked = match ingests {
+            true => warehouse.clone(),
+            false => Warehouse::connect_to_ask(&config.clickhouse)?,
+        };
+        tables_are_fit(&asked, ingests, &health).await?;
         let ingest = match ingests {
-            true => Some(start_ingest(loaded, &warehouse, &metrics, &health)?),
+            true => Some(start_ingest(loaded, &live, &warehouse, &metrics, &health)?),
             false => None,
         };
-        tracing::info!(version = env!("CARGO_PKG_VERSION"), %address, ?role, "serving");
-        Ok(Service { address, metrics, ingest, api, readings, tails, stop_api })
+        tracing::info!(version = VERSION, %address, ?role, "serving");
+        let keys = role != Role::Ingest && auth.is_required();
+        let _watch = watch(warehouse, &metrics, Watched { parts: ingests, keys });
+        let reloading = Reloading::of(loaded, &live, &metrics);
+        Ok(Service { address, metrics, ingest, api, readings, tails, _watch, stop_api, reloading })
+    }
+
+    /// Read the mappings, and how much is logged, again from the settings file.
+    pub fn reload(&mut self, config: Option<&Path>) {
+        self.reloading.reload(config);
     }
 
     /// Wait until a part ends that should not have.
@@ -186,9 +212,19 @@ impl Service {
     }
 }
 
-/// Refuse tables that are missing, older or newer than this program.
+/// Refuse tables that are missing, older than this program, or that a newer one has taken something
+/// from. What a newer one has added is no matter: so an upgrade rolls.
 pub async fn up_to_date(warehouse: &Warehouse) -> anyhow::Result<()> {
     let states = migrate::status(warehouse).await?;
+    if let Some(state) = states.iter().find(|state| state.standing == Standing::Contracted) {
+        bail!(
+            "migration {:04}_{} of a newer trailhouse took from database {} what this one uses; run \
+             the newer one",
+            state.version,
+            state.name,
+            warehouse.database()
+        );
+    }
     if let Some(state) = states.iter().find(|state| state.standing == Standing::Changed) {
         bail!(
             "migration {:04}_{} was changed after it was applied to database {}; restore its file \
@@ -222,6 +258,7 @@ async fn tables_are_fit(
     ingests: bool,
     health: &Health,
 ) -> anyhow::Result<()> {
+    let mut seldom = Seldom::default();
     let passes = |error: &anyhow::Error| {
         error.downcast_ref::<MigrateError>().is_some_and(MigrateError::may_pass)
             || error.downcast_ref::<ServerError>().is_some_and(ServerError::may_pass)
@@ -235,8 +272,10 @@ async fn tables_are_fit(
         .when(passes)
         .notify(|error, delay| {
             health.fails(TABLES, format!("{error:#}"));
-            let delay_ms = delay.as_millis() as u64;
-            tracing::warn!(delay_ms, "waiting for ClickHouse: {error:#}");
+            if let Some(kept_back) = seldom.happened(Instant::now()) {
+                let delay_ms = delay.as_millis() as u64;
+                tracing::warn!(delay_ms, kept_back, "waiting for ClickHouse: {error:#}");
+            }
         })
         .await?;
     health.works(TABLES);
@@ -250,76 +289,4 @@ fn patience() -> ExponentialBuilder {
         .with_max_delay(Duration::from_secs(5))
         .with_jitter()
         .without_max_times()
-}
-
-fn start_ingest(
-    loaded: &Loaded,
-    warehouse: &Warehouse,
-    metrics: &Metrics,
-    health: &Health,
-) -> anyhow::Result<Ingest> {
-    let waker = Arc::new(Waker::default());
-    let stop = Stop::of(Arc::clone(&waker));
-    let stopped = Arc::new(AtomicBool::new(false));
-    let (ended, done) = oneshot::channel();
-    let dead_letters = dead_letter::dead_letters(&loaded.config.kafka)?;
-    let dead_letter_topic = &loaded.config.kafka.dead_letter_topic;
-    let pipeline = Pipeline {
-        config: loaded.config.pipeline.clone(),
-        normaliser: Box::new(loaded.normalisers()),
-        warehouse: warehouse.clone(),
-        metrics: metrics.clone(),
-        health: health.clone(),
-        post: dead_letters.clone().map(|letters| dead_letter::post(dead_letter_topic, letters)),
-        accept_gap: loaded.config.kafka.accept_gap.clone(),
-        runtime: tokio::runtime::Handle::current(),
-    };
-    let (kafka, health) = (loaded.config.kafka.clone(), health.clone());
-    let (ask, given_up) = (stop.clone(), Arc::clone(&stopped));
-    thread::spawn(move || {
-        let result = match connect(&kafka, dead_letters.as_deref(), &waker, &health, &given_up) {
-            Err(_) if given_up.load(Ordering::Acquire) => {
-                Ok(Done { drained: true, ..Done::default() })
-            }
-            Err(error) => Err(error),
-            Ok(mut source) => pipeline.run(&mut source, &ask),
-        };
-        if let Err(error) = &result {
-            tracing::error!(%error, "ingest ended");
-            health.fails("ingest", error.to_string());
-        }
-        // Nobody listens only when the service was dropped.
-        let _ = ended.send(result);
-    });
-    Ok(Ingest { stop, stopped, done: Some(done) })
-}
-
-/// Connect, again and again while Kafka cannot be reached.
-fn connect(
-    kafka: &KafkaConfig,
-    dead_letters: Option<&DeadLetters>,
-    waker: &Arc<Waker>,
-    health: &Health,
-    given_up: &AtomicBool,
-) -> Result<KafkaSource, SourceError> {
-    let connect = || {
-        if let Some(dead_letters) = dead_letters {
-            dead_letter::expect_topic(dead_letters, kafka)?;
-        }
-        KafkaSource::connect(kafka, Arc::clone(waker), health.clone())
-    };
-    let source = connect
-        .retry(patience())
-        .when(|error| {
-            matches!(error, SourceError::Unavailable { .. }) && !given_up.load(Ordering::Acquire)
-        })
-        .notify(|error, delay| {
-            health.fails("kafka", error.to_string());
-            tracing::warn!(%error, delay_ms = delay.as_millis() as u64, "connecting again");
-        })
-        .call()?;
-    health.works("kafka");
-    // A ring for records that came while the retry slept.
-    source.waker().ring();
-    Ok(source)
 }

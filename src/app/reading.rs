@@ -15,18 +15,19 @@ use tokio::task::JoinHandle;
 
 use crate::api::{AuditConfig, ReadEvent};
 use crate::gateway::{Outgoing, SendError, Sender};
+use crate::source::KafkaConfig;
 
 /// Readings that are sent before their acknowledgements are waited for.
 const MOST_AT_ONCE: usize = 500;
 
 /// Write readings until nobody tells any more.
 pub fn write(
-    brokers: &str,
+    kafka: &KafkaConfig,
     config: &AuditConfig,
     mut readings: Receiver<ReadEvent>,
     lost: IntCounter,
-) -> Result<JoinHandle<()>, SendError> {
-    let mut sender = Sender::new(brokers)?;
+) -> anyhow::Result<JoinHandle<()>> {
+    let mut sender = Sender::over(&kafka.brokers, &kafka.connection()?)?;
     let (topic, tenant) = (config.topic.clone(), config.tenant.clone());
     Ok(tokio::spawn(async move {
         let mut some = Vec::with_capacity(MOST_AT_ONCE);

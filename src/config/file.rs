@@ -81,6 +81,20 @@ impl SettingsFile {
         (problems.into_vec(), right)
     }
 
+    /// Where the file says a setting, as `file:line`.
+    pub fn place(&self, field: &str) -> Option<String> {
+        let (document, _) = DeTable::parse_recoverable(&self.text);
+        let (above, own) = field.rsplit_once('.').unwrap_or(("", field));
+        let span = span_of(document.get_ref(), field)?;
+        // Where the setting is not there, the span is that of what is nearest above.
+        if span_of(document.get_ref(), above).is_some_and(|above| above == span) && !own.is_empty()
+        {
+            return None;
+        }
+        let line = Problems::of(&self.name, &self.text).line_of(span);
+        Some(format!("{}:{line}", self.name))
+    }
+
     /// A problem of a field, at its line where the file has it.
     pub fn problem(&self, field: &str, message: String) -> Problem {
         let (document, _) = DeTable::parse_recoverable(&self.text);

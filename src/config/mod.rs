@@ -10,11 +10,12 @@
 //!
 //! Deliberately unknown here: what the sections are for. Each lives beside what it configures.
 
+mod effective;
 mod file;
+mod live;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use include_dir::{Dir, include_dir};
 use serde::{Deserialize, Serialize};
@@ -23,10 +24,13 @@ use self::file::SettingsFile;
 use crate::api::ApiConfig;
 use crate::pipeline::PipelineConfig;
 use crate::problem::Problem;
-use crate::schema::{Catalog, Normaliser, TopicRule};
-use crate::source::{KafkaConfig, TopicConfig};
+use crate::schema::Catalog;
+use crate::source::{KafkaConfig, SecurityConfig, TopicConfig};
 use crate::telemetry::LogConfig;
 use crate::warehouse::{ClickHouseConfig, RetentionConfig};
+
+pub use effective::{Setting, effective};
+pub use live::{Live, topic_rule};
 
 /// The mapping files of this repository; adding one needs no code.
 static SHIPPED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/config/schemas");
@@ -174,35 +178,12 @@ impl Config {
     fn example() -> Config {
         let mut config = Config::default();
         config.kafka.topics.push(TopicConfig::default());
-        config.clickhouse.password_file = Some(PathBuf::new());
+        config.kafka.security = SecurityConfig::example();
+        config.clickhouse = ClickHouseConfig::example();
         config.api = ApiConfig::example();
         config.schemas.dir = Some(PathBuf::new());
         config.tenant.push(TenantConfig { id: String::new(), aliases: vec![String::new()] });
         config
-    }
-}
-
-impl Loaded {
-    /// Compiles the normaliser of each topic.
-    pub fn normalisers(&self) -> impl Fn(&str) -> Arc<Normaliser> + Send + use<> {
-        let Loaded { config, catalog } = self.clone();
-        let aliases: Arc<HashMap<String, String>> = Arc::new(config.aliases().collect());
-        move |topic| {
-            let found = config.kafka.topic(topic);
-            let rule = found.map(topic_rule).unwrap_or_default();
-            let most = config.pipeline.max_record_bytes;
-            Arc::new(catalog.normaliser(topic, &rule, &aliases, most))
-        }
-    }
-}
-
-/// A topic's rule; an empty setting is none.
-pub fn topic_rule(topic: &TopicConfig) -> TopicRule {
-    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    TopicRule {
-        schema: some(&topic.schema),
-        tenant: some(&topic.tenant),
-        tenant_from_body: topic.tenant_from_body,
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! # Invariants
 //! - It listens on 127.0.0.1 alone, HTTP alone (a native client that dies mid-query aborts the
-//!   library's server).
+//!   library's server); only shards of one cluster have a native port, for each other.
 //! - What was acknowledged is there after `stop`, after a kill, and after a start over the same
 //!   folder; not after a power loss.
 //! - Requests come as [`USER`], without a password and with every right. A request without a user
@@ -29,6 +29,9 @@ use crate::app::output::tell;
 
 /// The user of the HTTP interface; it has no password.
 pub const USER: &str = "trailhouse";
+
+/// The cluster of servers that were started together.
+pub const CLUSTER: &str = "shards";
 
 /// A start takes half a second, and longer with many parts to load on a busy machine.
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
@@ -58,6 +61,25 @@ impl ClickHouseServer {
     /// `launcher_exe` is the `trailhouse` binary: this one's path, or the one under test.
     /// Blocks, the first time for as long as fetching takes.
     pub fn start(dir: &Path, launcher_exe: &Path) -> anyhow::Result<Self> {
+        Self::start_among(dir, launcher_exe, &[], 0)
+    }
+
+    /// Starts one over each of some folders; each knows all of them as the shards of [`CLUSTER`], in
+    /// this order. They speak to each other by the native protocol.
+    pub fn start_shards(dirs: &[&Path], launcher_exe: &Path) -> anyhow::Result<Vec<Self>> {
+        let ports: Vec<u16> =
+            dirs.iter().map(|_| process::free_port()).collect::<std::io::Result<_>>()?;
+        let start = |(at, dir): (usize, &&Path)| Self::start_among(dir, launcher_exe, &ports, at);
+        dirs.iter().enumerate().map(start).collect()
+    }
+
+    /// `peers` are the native ports of all shards, `at` says which is this one's.
+    fn start_among(
+        dir: &Path,
+        launcher_exe: &Path,
+        peers: &[u16],
+        at: usize,
+    ) -> anyhow::Result<Self> {
         let program = program()?;
         let dir = std::path::absolute(dir)?;
         let data = dir.join("data");
@@ -67,10 +89,13 @@ impl ClickHouseServer {
         fetch::remove_folder(&data.join("data/system"))?;
         let port = process::free_port()?;
         let (logger, args) = match program {
-            Program::Library(library) => ("", library_args(library, port, &data)),
+            Program::Library(library) => {
+                ("", library_args(library, port, &data, !peers.is_empty()))
+            }
             Program::Binary(binary) => (LOG_TO_CONSOLE, binary_args(binary)),
         };
-        fs::write(dir.join("server.xml"), server_xml(&dir, port, logger))?;
+        let more = format!("{logger}{}", shards_xml(peers, at));
+        fs::write(dir.join("server.xml"), server_xml(&dir, port, &more))?;
         fs::write(dir.join("users.xml"), USERS_XML)?;
         let mut engine = Engine::start("clickhouse", &dir, launcher_exe, args)?;
         engine.wait_until(STARTS_WITHIN, || {
@@ -114,13 +139,16 @@ fn program() -> anyhow::Result<Program> {
     Ok(Program::Binary(binary))
 }
 
-fn library_args(library: PathBuf, port: u16, data: &Path) -> Vec<OsString> {
+fn library_args(library: PathBuf, port: u16, data: &Path, has_peers: bool) -> Vec<OsString> {
     let mut args: Vec<OsString> = vec!["clickhouse".into(), library.into()];
     args.push(port.to_string().into());
     args.extend(["--config-file", "server.xml", "--path"].map(OsString::from));
     args.push(data.into());
     args.extend(["--http_port".into(), port.to_string().into()]);
-    args.extend(["--logger.level", "warning", "--query", SERVE].map(OsString::from));
+    args.extend(["--logger.level", "warning", "--query"].map(OsString::from));
+    args.push(
+        if has_peers { format!("SYSTEM START LISTEN TCP; {SERVE}") } else { SERVE.into() }.into(),
+    );
     args
 }
 
@@ -133,11 +161,11 @@ fn binary_args(binary: PathBuf) -> Vec<OsString> {
 /// The library logs all or nothing, whatever level it is told: nothing, its errors come with the
 /// answers. Idle connections delay its end, and the
 /// `clickhouse` crate counts on three seconds, so that is how long they are kept.
-fn server_xml(dir: &Path, port: u16, logger: &str) -> String {
+fn server_xml(dir: &Path, port: u16, more: &str) -> String {
     let dir = escape(&dir.to_string_lossy());
     format!(
         "<clickhouse>
-    {logger}
+    {more}
     <listen_host>127.0.0.1</listen_host>
     <http_port>{port}</http_port>
     <keep_alive_timeout>3</keep_alive_timeout>
@@ -150,6 +178,20 @@ fn server_xml(dir: &Path, port: u16, logger: &str) -> String {
     <mark_cache_size>268435456</mark_cache_size>
 </clickhouse>
 "
+    )
+}
+
+/// The native port of one among some shards, and where all of them are. With a secret a server asks
+/// another in the name of whoever has asked it.
+fn shards_xml(ports: &[u16], at: usize) -> String {
+    let Some(own) = ports.get(at) else { return String::new() };
+    let shard = |port: &u16| {
+        format!("<shard><replica><host>127.0.0.1</host><port>{port}</port></replica></shard>")
+    };
+    let shards: String = ports.iter().map(shard).collect();
+    format!(
+        "<tcp_port>{own}</tcp_port>
+    <remote_servers><{CLUSTER}><secret>between shards</secret>{shards}</{CLUSTER}></remote_servers>"
     )
 }
 

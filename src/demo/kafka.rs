@@ -53,6 +53,18 @@ const JVM: [&str; 7] = [
 pub struct KafkaBroker {
     engine: Engine,
     port: u16,
+    guarded_port: u16,
+}
+
+/// A second listener, which asks who comes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Guard<'g> {
+    /// `SASL_PLAINTEXT`, `SASL_SSL` or `SSL`.
+    pub protocol: &'g str,
+    /// Further lines of the broker's properties; the listener is called `GUARDED`.
+    pub properties: &'g str,
+    /// SCRAM credentials, such as `SCRAM-SHA-512=[name=ann,password=secret]`.
+    pub scram: &'g [&'g str],
 }
 
 impl KafkaBroker {
@@ -60,6 +72,15 @@ impl KafkaBroker {
     /// `launcher_exe` is the `trailhouse` binary: this one's path, or the one under test.
     /// Blocks, the first time for as long as fetching takes.
     pub fn start(dir: &Path, launcher_exe: &Path) -> anyhow::Result<Self> {
+        Self::start_guarded(dir, launcher_exe, None)
+    }
+
+    /// The same, with a second listener that asks who comes.
+    pub fn start_guarded(
+        dir: &Path,
+        launcher_exe: &Path,
+        guard: Option<Guard<'_>>,
+    ) -> anyhow::Result<Self> {
         let java = fetch::java()?;
         let jars = fetch::kafka_jars(&Cache::of_user()?)?;
         let run = |class: &str, args: &[&str]| {
@@ -72,25 +93,38 @@ impl KafkaBroker {
         fs::create_dir_all(dir)
             .with_context(|| format!("cannot make the data folder {}", dir.display()))?;
         let dir = std::path::absolute(dir)?;
-        let port = process::free_port()?;
-        fs::write(dir.join("server.properties"), properties(port, process::free_port()?))?;
+        let (port, guarded_port) = (process::free_port()?, process::free_port()?);
+        let mut text = properties(port, process::free_port()?);
+        if let Some(guard) = guard {
+            text = guarded(&text, guarded_port, guard);
+        }
+        fs::write(dir.join("server.properties"), text)?;
 
         if !dir.join("data/meta.properties").exists() {
             let id = format!("--cluster-id={}", cluster_id(&dir)?);
             // A format that was cut short is done again, under the same id.
-            let args = ["format", &id, "--config", "server.properties", "--ignore-formatted"];
+            let mut args =
+                vec!["format", &id, "--config", "server.properties", "--ignore-formatted"];
+            for credential in guard.iter().flat_map(|guard| guard.scram) {
+                args.extend(["--add-scram", *credential]);
+            }
             let args = run("kafka.tools.StorageTool", &args);
             Engine::start("kafka-format", &dir, launcher_exe, args)?.finish(FORMATS_WITHIN)?;
         }
         let args = run("kafka.Kafka", &["server.properties"]);
         let mut engine = Engine::start("kafka", &dir, launcher_exe, args)?;
         engine.wait_until(STARTS_WITHIN, || answers(port).then_some(()))?;
-        Ok(Self { engine, port })
+        Ok(Self { engine, port, guarded_port })
     }
 
     /// What clients are given as `bootstrap.servers`.
     pub fn bootstrap(&self) -> String {
         bootstrap(self.port)
+    }
+
+    /// The address of the listener that asks who comes.
+    pub fn guarded_bootstrap(&self) -> String {
+        bootstrap(self.guarded_port)
     }
 
     /// The broker's process.
@@ -198,6 +232,21 @@ num.network.threads=2
 num.io.threads=4
 "
     )
+}
+
+/// The same with one more listener.
+fn guarded(properties: &str, port: u16, guard: Guard<'_>) -> String {
+    let mut text = String::new();
+    for line in properties.lines() {
+        text.push_str(line);
+        if line.starts_with("listeners=") || line.starts_with("advertised.listeners=") {
+            text.push_str(&format!(",GUARDED://127.0.0.1:{port}"));
+        } else if line.starts_with("listener.security.protocol.map=") {
+            text.push_str(&format!(",GUARDED:{}", guard.protocol));
+        }
+        text.push('\n');
+    }
+    text + guard.properties
 }
 
 #[cfg(test)]

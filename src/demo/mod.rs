@@ -28,8 +28,8 @@ mod run;
 
 pub use bottom::{Bottom, watermarks};
 pub use broker::{Broker, BrokerMode};
-pub use clickhouse::{ClickHouseServer, USER};
+pub use clickhouse::{CLUSTER, ClickHouseServer, USER};
 pub use in_process::InProcessBroker;
-pub use kafka::{KafkaBroker, create_topics};
+pub use kafka::{Guard, KafkaBroker, create_topics};
 pub use process::spawn;
 pub use run::{DemoOptions, run};

@@ -21,7 +21,7 @@ mod word;
 use std::net::Ipv6Addr;
 
 pub use fate::{Fate, Reason, Rejection};
-pub use record::{Headers, LogId, OffsetRange, PartitionId, Position, REPLAY, RawRecord};
+pub use record::{Headers, LogId, OffsetRange, PartitionId, Place, Position, REPLAY, RawRecord};
 pub use stored::{StoredActor, StoredChanges, StoredEvent, StoredPosition, StoredTarget};
 pub use word::{Origin, Outcome, TimeSource, Verb};
 

@@ -45,6 +45,9 @@ impl RawRecord<'_> {
     }
 }
 
+/// Place of a row in its log: offset and index.
+pub type Place = (i64, u32);
+
 /// A topic's partition.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PartitionId {

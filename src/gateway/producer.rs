@@ -31,12 +31,17 @@ pub const IN_FLIGHT: usize = 10_000;
 impl Sender {
     /// A producer for these brokers.
     pub fn new(brokers: &str) -> Result<Sender, SendError> {
+        Sender::over(brokers, &BTreeMap::new())
+    }
+
+    /// The same, with the connection's further properties.
+    pub fn over(brokers: &str, properties: &BTreeMap<String, String>) -> Result<Sender, SendError> {
         let own = [
             ("client.id", "trailhouse-produce"),
             ("linger.ms", "20"),
             ("message.timeout.ms", "30000"),
         ];
-        let (producer, context) = client(brokers, &BTreeMap::new(), &own)?;
+        let (producer, context) = client(brokers, properties, &own)?;
         let brokers = brokers.to_owned();
         Ok(Sender { producer, brokers, context, waiting: Vec::new(), acknowledged: 0 })
     }

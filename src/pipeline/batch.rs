@@ -1,6 +1,6 @@
-//! A batch: one partition's contiguous offset range, its records packed into one buffer.
+//! A batch: one partition's contiguous offset range, its records packed into segments.
 //!
-//! In: records, in the order of their offsets. Out: the same records, read back from the buffer.
+//! In: records, in the order of their offsets. Out: the same records, read back.
 //!
 //! # Invariants
 //! - Ranges tile: `first` is the previous batch's `last + 1`, over offsets that hold no record
@@ -11,10 +11,14 @@
 //!
 //! Deliberately unknown here: what a record means, when a batch is full enough.
 
-use std::ops::Range;
 use std::time::Instant;
 
 use crate::event::{Headers, Micros, OffsetRange, PartitionId, RawRecord};
+
+/// Bytes of a batch's first segment: most batches of quiet partitions stay small.
+const LEAST_SEGMENT: usize = 16 << 10;
+/// Bytes of a segment in the long run. A longer record has one of its own.
+const SEGMENT: usize = 1 << 20;
 
 /// Records of one partition.
 #[derive(Debug)]
@@ -22,25 +26,31 @@ pub struct Batch {
     first: i64,
     /// Where it must end, if that is known already.
     last: Option<i64>,
-    bytes: Vec<u8>,
+    /// Never grown: growing would copy the records, and hold them twice meanwhile.
+    segments: Vec<Vec<u8>>,
+    /// Of records, in all segments.
+    bytes: usize,
     entries: Vec<Entry>,
     /// When its first record came.
     pub opened: Instant,
 }
 
+/// Key, headers and payload stand in this order in one segment.
 #[derive(Debug)]
 struct Entry {
     offset: i64,
     timestamp: Option<Micros>,
-    key: Option<Range<usize>>,
-    headers: Range<usize>,
-    payload: Range<usize>,
+    segment: u32,
+    start: u32,
+    key_bytes: Option<u32>,
+    headers_bytes: u32,
+    payload_bytes: u32,
 }
 
 impl Batch {
     /// An empty batch whose range begins at `first`; and ends at `last`, where one is made again.
     pub fn begin(first: i64, last: Option<i64>, opened: Instant) -> Batch {
-        Batch { first, last, bytes: Vec::new(), entries: Vec::new(), opened }
+        Batch { first, last, segments: Vec::new(), bytes: 0, entries: Vec::new(), opened }
     }
 
     /// Where it must end, if that is known already.
@@ -48,18 +58,31 @@ impl Batch {
         self.last
     }
 
-    /// Append a record.
+    /// Append a record. INVARIANT: it is no longer than Kafka has them, 1 GiB.
     pub fn push(&mut self, record: &RawRecord<'_>) {
-        let mut keep = |bytes: &[u8]| {
-            let start = self.bytes.len();
-            self.bytes.extend_from_slice(bytes);
-            start..self.bytes.len()
-        };
-        let key = record.key.map(&mut keep);
-        let headers = keep(record.headers.as_bytes());
-        let payload = keep(record.payload);
-        let RawRecord { offset, timestamp, .. } = *record;
-        self.entries.push(Entry { offset, timestamp, key, headers, payload });
+        let RawRecord { offset, timestamp, key, headers, payload } = *record;
+        let bytes = record.bytes();
+        let has_room = |segment: &Vec<u8>| segment.capacity() - segment.len() >= bytes;
+        if !self.segments.last().is_some_and(has_room) {
+            let usual = self.bytes.clamp(LEAST_SEGMENT, SEGMENT);
+            self.segments.push(Vec::with_capacity(usual.max(bytes)));
+        }
+        let at = self.segments.len() - 1;
+        let segment = &mut self.segments[at];
+        let start = segment.len() as u32;
+        segment.extend_from_slice(key.unwrap_or_default());
+        segment.extend_from_slice(headers.as_bytes());
+        segment.extend_from_slice(payload);
+        self.bytes += bytes;
+        self.entries.push(Entry {
+            offset,
+            timestamp,
+            segment: at as u32,
+            start,
+            key_bytes: key.map(|key| key.len() as u32),
+            headers_bytes: headers.as_bytes().len() as u32,
+            payload_bytes: payload.len() as u32,
+        });
     }
 
     /// How many records there are.
@@ -67,9 +90,19 @@ impl Batch {
         self.entries.len()
     }
 
+    /// When its first record came to Kafka, where the record says so.
+    pub fn oldest(&self) -> Option<Micros> {
+        self.entries.first().and_then(|entry| entry.timestamp)
+    }
+
+    /// When its records came to Kafka, where they say so.
+    pub fn timestamps(&self) -> impl Iterator<Item = Micros> {
+        self.entries.iter().filter_map(|entry| entry.timestamp)
+    }
+
     /// Bytes of records, and of the table of them.
     pub fn bytes(&self) -> usize {
-        self.bytes.len() + self.entries.len() * size_of::<Entry>()
+        self.bytes + self.entries.len() * size_of::<Entry>()
     }
 
     /// The offset of its last record.
@@ -99,12 +132,17 @@ impl Batch {
 
     /// The records, in order.
     pub fn records(&self) -> impl Iterator<Item = RawRecord<'_>> {
-        self.entries.iter().map(|entry| RawRecord {
-            offset: entry.offset,
-            timestamp: entry.timestamp,
-            key: entry.key.clone().map(|key| &self.bytes[key]),
-            headers: Headers::packed(&self.bytes[entry.headers.clone()]),
-            payload: &self.bytes[entry.payload.clone()],
+        self.entries.iter().map(|entry| {
+            let bytes = &self.segments[entry.segment as usize][entry.start as usize..];
+            let (key, bytes) = bytes.split_at(entry.key_bytes.unwrap_or(0) as usize);
+            let (headers, bytes) = bytes.split_at(entry.headers_bytes as usize);
+            RawRecord {
+                offset: entry.offset,
+                timestamp: entry.timestamp,
+                key: entry.key_bytes.map(|_| key),
+                headers: Headers::packed(headers),
+                payload: &bytes[..entry.payload_bytes as usize],
+            }
         })
     }
 }

@@ -1,39 +1,56 @@
-//! A batch in columns: every record to its fate, every fate to its row.
+//! A batch in columns: every record to its fates, every fate to its row, a slice at a time.
 //!
-//! In: a [`Batch`], a normaliser, what is to be left out. Out: the blocks to send, and the facts
-//! that `batches` keeps.
+//! In: a [`Batch`], a normaliser, what is to be left out. Out: blocks, each handed over when it is
+//! full, and the facts that `batches` keeps.
 //!
 //! # Invariants
 //! - Nothing goes in but the batch and the mappings: made again, the same rows come out.
-//! - What a batch becomes stays within [`most_bytes`], far below the 2 GiB that a column of text may
-//!   have: records that swell it beyond that are quarantined whole.
+//! - Of a batch's rows a slice is held, about [`SLICE_BYTES`] and one row, whatever records become.
+//! - What a batch becomes stays within [`most_bytes`]: records that swell it beyond that are
+//!   quarantined whole.
 //! - Every row of the batch is counted and digested, also those that are left out because they are
 //!   stored already.
 //!
 //! Deliberately unknown here: ClickHouse's answers, Kafka.
 
+mod fates;
+
 use std::collections::BTreeMap;
 
-use bumpalo::Bump;
 use rustc_hash::FxHashSet;
 use sha2::{Digest as _, Sha256};
 
+use self::fates::{Row, fates};
 use super::batch::Batch;
 use super::swell::{Size, most_bytes, swollen};
-use crate::event::{Fate, LogId, Micros, RawRecord, Reason, Rejection, id};
+use crate::event::{Fate, LogId, Micros, OffsetRange, Place, RawRecord, Reason, id};
 use crate::schema::Normaliser;
 use crate::warehouse::block::{Block, BlockError, EventBlock, QuarantineBlock};
 
-/// Place of a row in its log: offset and index.
-pub type Place = (i64, u32);
+/// Rows are handed over when they are about so many bytes. Smaller ones cost ClickHouse and us more
+/// a row, larger ones our caches, and memory.
+pub const SLICE_BYTES: usize = 4 << 20;
+
+/// A batch, and how it is read.
+#[derive(Clone, Copy)]
+pub struct Source<'s> {
+    /// Its records.
+    pub batch: &'s Batch,
+    /// How they are read.
+    pub normaliser: &'s Normaliser,
+    /// The log they are of.
+    pub log: &'s LogId,
+}
 
 /// What is known of some of a batch's rows.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Known {
     /// Stored: left out.
     pub stored: FxHashSet<Place>,
     /// Refused by ClickHouse, with its words: quarantined.
     pub refused: BTreeMap<Place, String>,
+    /// Records that would swell the batch: quarantined whole.
+    pub swollen: FxHashSet<i64>,
     /// Only these are asked for, both ends included, and which they are.
     pub within: Option<(Place, Place)>,
 }
@@ -43,70 +60,70 @@ impl Known {
         self.stored.contains(&place)
             || self.within.is_some_and(|(first, last)| !(first..=last).contains(&place))
     }
+
+    fn is_asked_for(&self, offset: i64) -> bool {
+        self.within.is_none_or(|(first, last)| (first.0..=last.0).contains(&offset))
+    }
 }
 
-/// A batch in columns.
+/// What was made of a batch.
 #[derive(Debug, Default)]
-pub struct Columns {
-    /// The block for `events`, unless it has no row.
-    pub events: Option<Block>,
-    /// The block for `quarantine`, unless it has no row.
-    pub quarantine: Option<Block>,
-    /// Rows of the two blocks.
-    pub rows: Rows,
-    /// Places of the rows of `events`, where a part of the batch is asked for.
+pub struct Made {
+    /// Rows of `events` that were handed over, by schema.
+    pub events: BTreeMap<String, u64>,
+    /// Places of these, where a part of the batch is asked for.
     pub places: Vec<Place>,
+    /// Records that have rows of `quarantine`.
+    pub rejected: FxHashSet<i64>,
     /// Of all rows, whether left out or not.
     pub facts: Facts,
 }
 
-impl Columns {
-    /// Whether nothing is to be sent.
-    pub fn is_empty(&self) -> bool {
-        self.events.is_none() && self.quarantine.is_none()
-    }
-}
-
-/// Rows that are inserted, by their tables.
-#[derive(Debug, Default)]
+/// Rows by their tables.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rows {
-    /// Of `events`.
-    pub events: u64,
+    /// Of `events`, by schema.
+    pub events: BTreeMap<String, u64>,
     /// Of `quarantine`, by reason.
     pub quarantined: BTreeMap<&'static str, u64>,
 }
 
 impl Rows {
-    /// So many were counted as events that ClickHouse refuses.
-    pub fn refuse(&mut self, rows: u64) {
-        // One that is made again is counted when it is sent, refused rows as what they are.
-        if self.events >= rows {
-            self.events -= rows;
-            *self.quarantined.entry(Reason::Refused.code()).or_insert(0) += rows;
-        }
+    /// Of `events`.
+    pub fn event_rows(&self) -> u64 {
+        self.events.values().sum()
+    }
+
+    /// Of `quarantine`.
+    pub fn quarantined_rows(&self) -> u64 {
+        self.quarantined.values().sum()
     }
 
     /// Of both tables.
     pub fn total(&self) -> u64 {
-        self.events + self.quarantined.values().sum::<u64>()
+        self.event_rows() + self.quarantined_rows()
     }
 
     /// Others as well.
     pub fn add(&mut self, others: &Rows) {
-        self.events += others.events;
+        for (schema, rows) in &others.events {
+            *self.events.entry(schema.clone()).or_insert(0) += rows;
+        }
         for (reason, rows) in &others.quarantined {
             *self.quarantined.entry(reason).or_insert(0) += rows;
         }
+    }
+
+    fn reject(&mut self, reason: Reason) {
+        *self.quarantined.entry(reason.code()).or_insert(0) += 1;
     }
 }
 
 /// What a row of `batches` says of a batch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// Rows of `events`.
-    pub event_rows: u64,
-    /// Rows of `quarantine`.
-    pub quarantined_rows: u64,
+    /// Its rows.
+    pub rows: Rows,
     /// Rows that a rule leaves out: rule, offset, index.
     pub skipped: Vec<(String, i64, u32)>,
     /// Mappings that made events, with their versions.
@@ -115,198 +132,181 @@ pub struct Facts {
     pub digest: [u8; 32],
 }
 
-/// The columns of a batch, without what is stored already.
-pub fn columns(
-    batch: &Batch,
-    normaliser: &Normaliser,
-    log: &LogId,
-    known: &Known,
-) -> Result<Columns, BlockError> {
-    let most = most_bytes(batch.bytes());
-    let mut making = Making::new(log, known, most);
-    let sizes = making.take(batch, normaliser, &FxHashSet::default())?;
-    if making.bytes <= most {
-        return making.finish();
-    }
-    let swollen = swollen(sizes, making.bytes - most);
-    tracing::warn!(%log, first = batch.range().map(|range| range.first), records = swollen.len(),
-        "records of a batch take many times their size as rows: they are quarantined whole");
-    let mut making = Making::new(log, known, usize::MAX);
-    making.take(batch, normaliser, &swollen)?;
-    making.finish()
+/// Where slices go.
+pub type Slices<'s> = &'s mut dyn FnMut(&Block) -> Result<(), BlockError>;
+
+/// Why a batch's rows were not all made.
+#[derive(Debug, thiserror::Error)]
+pub enum Unmade {
+    /// A row does not fit, or nobody takes the slices.
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    /// These records become too much: to be made again with them known.
+    #[error("{} records take many times their size as rows", .0.len())]
+    Swollen(FxHashSet<i64>),
 }
 
-struct Making<'k> {
-    log: &'k LogId,
-    known: &'k Known,
-    /// Beyond this many bytes rows are only counted.
-    most: usize,
-    /// Of all rows, whether left out or not.
+/// Rows of `events`, without what is stored already.
+pub fn events(of: Source<'_>, known: &Known, slices: Slices<'_>) -> Result<Made, Unmade> {
+    let most = most_bytes(of.batch.bytes());
+    let mut making = Making {
+        of,
+        known,
+        block: EventBlock::new(of.log),
+        bytes: 0,
+        made: Made::default(),
+        counts: Vec::new(),
+        digest: Sha256::new(),
+    };
+    let (mut bytes, is_wanted) = (0, |offset| known.is_asked_for(offset));
+    let taken = fates(of, known, is_wanted, |record, row| {
+        bytes += row.bytes;
+        if bytes > most {
+            return Err(None);
+        }
+        making.take(record, row, slices).map_err(Some)
+    });
+    match taken {
+        Ok(()) => Ok(making.finish(slices)?),
+        Err(Some(error)) => Err(Unmade::Block(error)),
+        Err(None) => Err(Unmade::Swollen(too_large(of, most))),
+    }
+}
+
+struct Making<'m> {
+    of: Source<'m>,
+    known: &'m Known,
+    block: EventBlock,
+    /// Of the slice.
     bytes: usize,
-    events: EventBlock,
-    quarantine: QuarantineBlock,
-    rows: Rows,
-    places: Vec<Place>,
-    facts: Facts,
+    made: Made,
+    /// For each of `facts.mapping_versions`: all its rows, and those that are handed over.
+    counts: Vec<(u64, u64)>,
     digest: Sha256,
 }
 
 impl Making<'_> {
-    fn new<'k>(log: &'k LogId, known: &'k Known, most: usize) -> Making<'k> {
-        Making {
-            log,
-            known,
-            most,
-            bytes: 0,
-            events: EventBlock::default(),
-            quarantine: QuarantineBlock::default(),
-            rows: Rows::default(),
-            places: Vec::new(),
-            facts: Facts::default(),
-            digest: Sha256::new(),
-        }
-    }
-
-    /// Every record to its rows, those that are swollen to one; what each record becomes.
     fn take(
         &mut self,
-        batch: &Batch,
-        normaliser: &Normaliser,
-        swollen: &FxHashSet<i64>,
-    ) -> Result<Vec<Size>, BlockError> {
-        let (mut arena, mut sizes) = (Bump::new(), Vec::with_capacity(batch.len()));
-        let within = self.known.within;
-        let is_asked_for =
-            |offset| within.is_none_or(|(from, to)| (from.0..=to.0).contains(&offset));
-        for record in batch.records().filter(|record| is_asked_for(record.offset)) {
-            if swollen.contains(&record.offset) {
-                self.reject_whole(&record, normaliser)?;
-                continue;
-            }
-            let before = self.bytes;
-            let mut result = Ok(());
-            normaliser.normalise(&record, &arena, |index, fate| {
-                if let Err(error) = self.push(&record, index, fate) {
-                    result = Err(error);
-                }
-            });
-            result?;
-            arena.reset();
-            sizes.push(Size {
-                offset: record.offset,
-                excess: (self.bytes - before).saturating_sub(record.bytes()),
-            });
-        }
-        Ok(sizes)
-    }
-
-    fn reject_whole(
-        &mut self,
         record: &RawRecord<'_>,
-        normaliser: &Normaliser,
+        row: Row<'_>,
+        slices: Slices<'_>,
     ) -> Result<(), BlockError> {
-        let sentence =
-            "its rows would take many times its size, and its batch has no room for them";
-        let why = Rejection {
-            reason: Reason::TooLarge,
-            sentence: sentence.to_owned(),
-            mapping: "",
-            tenant: normaliser.tenant_of_rejected(record),
-            raw: record.payload,
-        };
-        self.digest.update(id::digest(why.raw));
-        self.reject(record, (record.offset, 0), &why)
-    }
-
-    fn push(
-        &mut self,
-        record: &RawRecord<'_>,
-        index: u32,
-        fate: Fate<'_>,
-    ) -> Result<(), BlockError> {
-        let place = (record.offset, index);
-        self.bytes += match &fate {
-            Fate::Event(event) => event.bytes() + ROW_BYTES,
-            Fate::Quarantine(why) => {
-                why.raw.len() + why.sentence.len() + record.bytes_around() + ROW_BYTES
-            }
-            Fate::Skip { rule } => rule.len() + ROW_BYTES,
-        };
-        if self.bytes > self.most {
-            // It is made anew: what was made so far must not take room meanwhile.
-            (self.events, self.quarantine) = Default::default();
-            return Ok(());
-        }
-        match fate {
+        let place = (record.offset, row.index);
+        let Made { facts, rejected, places, .. } = &mut self.made;
+        match row.fate {
             Fate::Event(event) => {
                 let digest = id::digest(event.raw.as_bytes());
                 self.digest.update(digest);
-                if let Some(why) = self.known.refused.get(&place) {
-                    let sentence = format!("ClickHouse refuses it: {why}");
-                    let (mapping, tenant, raw) = (event.schema, event.tenant, event.raw.as_bytes());
-                    let why = Rejection { reason: Reason::Refused, sentence, mapping, tenant, raw };
-                    return self.reject(record, place, &why);
+                let mapping = facts.mapped(event.schema, event.mapping_version);
+                if mapping == self.counts.len() {
+                    self.counts.push((0, 0));
                 }
-                self.facts.event_rows += 1;
-                self.mapped(event.schema, event.mapping_version);
+                self.counts[mapping].0 += 1;
                 if self.known.leaves_out(place) {
                     return Ok(());
                 }
                 if self.known.within.is_some() {
-                    self.places.push(place);
+                    places.push(place);
                 }
-                self.rows.events += 1;
-                let position = self.log.position(record.offset, index);
+                self.counts[mapping].1 += 1;
+                let position = self.of.log.position(record.offset, row.index);
                 let id = id::derive(event, &position, &digest);
-                self.events.push(event, id, &position, received_at(record))
+                self.block.push(event, id, place, received_at(record))?;
+                self.bytes += row.bytes;
+                if self.bytes >= SLICE_BYTES {
+                    self.bytes = 0;
+                    slices(&self.block.finish()?)?;
+                }
             }
             Fate::Quarantine(why) => {
                 self.digest.update(id::digest(why.raw));
-                self.reject(record, place, &why)
+                facts.rows.reject(why.reason);
+                rejected.insert(record.offset);
             }
             Fate::Skip { rule } => {
-                self.facts.skipped.push((rule.to_owned(), record.offset, index));
-                Ok(())
+                facts.skipped.push((rule.to_owned(), record.offset, row.index));
             }
         }
+        Ok(())
     }
 
-    fn reject(
-        &mut self,
-        record: &RawRecord<'_>,
-        place: Place,
-        why: &Rejection<'_>,
-    ) -> Result<(), BlockError> {
-        self.facts.quarantined_rows += 1;
-        if self.known.leaves_out(place) {
-            return Ok(());
+    fn finish(mut self, slices: Slices<'_>) -> Result<Made, BlockError> {
+        if self.block.rows() > 0 {
+            slices(&self.block.finish()?)?;
         }
-        *self.rows.quarantined.entry(why.reason.code()).or_insert(0) += 1;
-        let position = self.log.position(place.0, place.1);
-        self.quarantine.push(why, record.key, record.headers, &position, received_at(record))
-    }
-
-    /// One entry a mapping, without making a string for each row.
-    fn mapped(&mut self, mapping: &str, version: u16) {
-        let is_it = |(name, known): &&(String, u16)| name == mapping && *known == version;
-        if self.facts.mapping_versions.iter().find(is_it).is_none() {
-            self.facts.mapping_versions.push((mapping.to_owned(), version));
+        let Made { facts, events, .. } = &mut self.made;
+        for ((schema, _), (all, sent)) in facts.mapping_versions.iter().zip(self.counts) {
+            *facts.rows.events.entry(schema.clone()).or_insert(0) += all;
+            if sent > 0 {
+                *events.entry(schema.clone()).or_insert(0) += sent;
+            }
         }
-    }
-
-    fn finish(mut self) -> Result<Columns, BlockError> {
-        self.facts.digest = self.digest.finalize().into();
-        self.facts.mapping_versions.sort_unstable();
-        let events = (self.events.rows() > 0).then(|| self.events.finish()).transpose()?;
-        let quarantine =
-            (self.quarantine.rows() > 0).then(|| self.quarantine.finish()).transpose()?;
-        let Making { rows, places, facts, .. } = self;
-        Ok(Columns { events, quarantine, rows, places, facts })
+        facts.digest = self.digest.finalize().into();
+        facts.mapping_versions.sort_unstable();
+        Ok(self.made)
     }
 }
 
-/// What of a row's columns is no text of its own, about.
-const ROW_BYTES: usize = 128;
+/// Rows of `quarantine` of the records that have some, without what is stored already; how many.
+pub fn quarantine(
+    of: Source<'_>,
+    known: &Known,
+    rejected: &FxHashSet<i64>,
+    slices: Slices<'_>,
+) -> Result<Rows, BlockError> {
+    let (mut block, mut rows, mut bytes) = (QuarantineBlock::new(of.log), Rows::default(), 0);
+    let is_wanted = |offset| rejected.contains(&offset);
+    fates(of, known, is_wanted, |record, Row { index, fate, .. }| {
+        let (place, Fate::Quarantine(why)) = ((record.offset, index), fate) else { return Ok(()) };
+        if known.leaves_out(place) {
+            return Ok(());
+        }
+        rows.reject(why.reason);
+        block.push(&why, record.key, record.headers, place, received_at(record))?;
+        bytes += why.raw.len() + record.bytes_around();
+        if bytes >= SLICE_BYTES {
+            bytes = 0;
+            slices(&block.finish()?)?;
+        }
+        Ok::<_, BlockError>(())
+    })?;
+    if block.rows() > 0 {
+        slices(&block.finish()?)?;
+    }
+    Ok(rows)
+}
+
+/// The records that would swell the batch beyond so many bytes.
+fn too_large(of: Source<'_>, most: usize) -> FxHashSet<i64> {
+    let (mut sizes, mut bytes) = (Vec::with_capacity(of.batch.len()), 0);
+    let Ok(()) = fates(
+        of,
+        &Known::default(),
+        |_| true,
+        |record, row| {
+            bytes += row.bytes;
+            Size::grow(&mut sizes, record, row.bytes);
+            Ok::<_, std::convert::Infallible>(())
+        },
+    );
+    let swollen = swollen(sizes, bytes - most);
+    let OffsetRange { first, .. } = of.batch.range().unwrap_or(OffsetRange { first: 0, last: 0 });
+    tracing::warn!(log = %of.log, first, records = swollen.len(),
+        "records of a batch take many times their size as rows: they are quarantined whole");
+    swollen
+}
+
+impl Facts {
+    /// One entry a mapping, without making a string for each row; which it is.
+    fn mapped(&mut self, mapping: &str, version: u16) -> usize {
+        let is_it = |(name, known): &(String, u16)| name == mapping && *known == version;
+        self.mapping_versions.iter().position(is_it).unwrap_or_else(|| {
+            self.mapping_versions.push((mapping.to_owned(), version));
+            self.mapping_versions.len() - 1
+        })
+    }
+}
 
 /// 2262-01-01 in microseconds: the last year ClickHouse holds in 64-bit nanoseconds.
 const MAX_MICROS: Micros = 9_214_646_400_000_000;

@@ -29,6 +29,8 @@ pub struct PipelineConfig {
     /// Batches begun a second at most by age, all partitions together: with many quiet partitions
     /// each waits longer than `batch_age_ms`.
     pub inserts_per_second: u64,
+    /// A partition whose inserts have failed for this long makes `/readyz` red, milliseconds.
+    pub insert_unready_ms: u64,
     /// After a stop or a revocation, batches in flight get this long, milliseconds.
     pub drain_ms: u64,
 }
@@ -39,10 +41,11 @@ impl Default for PipelineConfig {
             batch_records: 100_000,
             batch_bytes: 64 << 20,
             batch_age_ms: 1_000,
-            memory_bytes: 192 << 20,
+            memory_bytes: 144 << 20,
             max_record_bytes: 4 << 20,
             inserts_in_flight: 2,
             inserts_per_second: 20,
+            insert_unready_ms: 10_000,
             drain_ms: 30_000,
         }
     }
@@ -51,7 +54,7 @@ impl Default for PipelineConfig {
 impl PipelineConfig {
     /// What is wrong, as (field, sentence).
     pub fn check(&self) -> Vec<(String, String)> {
-        let ranges: [(&str, u64, u64, u64); 8] = [
+        let ranges: [(&str, u64, u64, u64); 9] = [
             // ClickHouse splits an INSERT above 1,048,449 rows, and a record may fan out.
             ("batch_records", self.batch_records as u64, 1, 500_000),
             ("batch_bytes", self.batch_bytes as u64, 1 << 16, 512 << 20),
@@ -60,6 +63,7 @@ impl PipelineConfig {
             ("max_record_bytes", self.max_record_bytes as u64, 1 << 10, 64 << 20),
             ("inserts_in_flight", self.inserts_in_flight as u64, 1, 64),
             ("inserts_per_second", self.inserts_per_second, 1, 1_000),
+            ("insert_unready_ms", self.insert_unready_ms, 0, 3_600_000),
             ("drain_ms", self.drain_ms, 1_000, 600_000),
         ];
         let outside =

@@ -11,6 +11,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use chrono::Utc;
+
 use super::intent::announces;
 use super::lane::Lane;
 use super::limits::Limits;
@@ -31,8 +33,12 @@ impl Intake for Worker {
         let accepts = self.pipeline.accept_gap.remove(&partition);
         let Pipeline { warehouse, metrics, health, normaliser, .. } = &self.pipeline;
         let (warehouse, metrics, health) = (warehouse.clone(), metrics.clone(), health.clone());
-        let lane =
-            Lane::new(assignment.clone(), normaliser(&partition.topic), generation, &metrics);
+        let lane = Lane::new(
+            assignment.clone(),
+            normaliser(&partition.topic),
+            generation,
+            &metrics.pipeline,
+        );
         self.lanes.insert(partition.clone(), lane);
         self.limits = Limits::share(&self.pipeline.config, self.lanes.len());
         self.spawn(partition.clone(), async move {
@@ -57,11 +63,15 @@ impl Intake for Worker {
             Answer::Fenced(_) => "fenced",
             Answer::Unknown(_) => "unknown",
         };
-        self.pipeline.metrics.commits.with_label_values(&[what, label]).inc();
+        self.pipeline.metrics.pipeline.commits.with_label_values(&[what, label]).inc();
         let Some(lane) = self.lanes.get_mut(partition) else { return };
         match answer {
             Answer::Done => {
                 fault::point(if is_intent { "intent::after" } else { "completion::after" });
+                if is_intent {
+                    // Mappings may have been read anew since the batch before.
+                    lane.normaliser = (self.pipeline.normaliser)(&partition.topic);
+                }
                 if let Some(job) = lane.remembered(commit) {
                     let settler = Arc::clone(&self.settler);
                     let settled = async move { Event::Settled(settler.settle(job).await) };
@@ -94,6 +104,12 @@ impl Intake for Worker {
     fn reached_end(&mut self, partition: &PartitionId, end: i64) {
         if let Some(lane) = self.lanes.get_mut(partition) {
             lane.reached_end(end);
+        }
+    }
+
+    fn log_end(&mut self, partition: &PartitionId, end: i64) {
+        if let Some(lane) = self.lanes.get_mut(partition) {
+            lane.log_end(end, Utc::now().timestamp_micros());
         }
     }
 

@@ -20,8 +20,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use prometheus::IntCounter;
-
+use self::lag::Lag;
 use super::batch::{Batch, Misplaced};
 use super::intent::Intent;
 use super::limits::{ClosedBy, Limits};
@@ -29,10 +28,10 @@ use super::phase::{Asked, Phase};
 use super::settle::Job;
 use super::start::Start;
 use super::turn::Turn;
-use crate::event::{OffsetRange, RawRecord};
+use crate::event::{OffsetRange, PartitionId, RawRecord, Reason};
 use crate::schema::Normaliser;
 use crate::source::{Assignment, Commit};
-use crate::telemetry::Metrics;
+use crate::telemetry::{LaneMetrics, PipelineMetrics};
 
 /// One assigned partition.
 pub struct Lane {
@@ -46,7 +45,7 @@ pub struct Lane {
     pub passed_over: u64,
     /// What it may do with the batch that is filling.
     pub turn: Turn,
-    normaliser: Arc<Normaliser>,
+    pub normaliser: Arc<Normaliser>,
     phase: Phase,
     /// It cannot be read on.
     broken: bool,
@@ -58,8 +57,8 @@ pub struct Lane {
     last_taken: i64,
     /// Stored up to here and not yet committed, since when.
     uncommitted: Option<(i64, Instant)>,
-    records: IntCounter,
-    record_bytes: IntCounter,
+    lag: Lag,
+    metrics: LaneMetrics,
 }
 
 impl Lane {
@@ -68,9 +67,9 @@ impl Lane {
         assignment: Assignment,
         normaliser: Arc<Normaliser>,
         generation: u64,
-        metrics: &Metrics,
+        metrics: &PipelineMetrics,
     ) -> Lane {
-        let topic = [&*assignment.partition.topic];
+        let PartitionId { topic, partition } = &assignment.partition;
         Lane {
             generation,
             deadline: None,
@@ -85,8 +84,8 @@ impl Lane {
             last_taken: -1,
             uncommitted: None,
             // Resolved once: looking a label up costs as much as copying the record.
-            records: metrics.records.with_label_values(&topic),
-            record_bytes: metrics.record_bytes.with_label_values(&topic),
+            metrics: metrics.lane(topic, *partition, Reason::ALL.map(Reason::code)),
+            lag: Lag::of(&assignment),
             assignment,
             normaliser,
         }
@@ -94,9 +93,8 @@ impl Lane {
 
     /// It is known where to begin, and the source does.
     pub fn open(&mut self, start: Start, now: Instant) {
-        self.start = start;
-        self.next_first = start.offset;
-        self.last_taken = start.offset - 1;
+        (self.start, self.next_first, self.last_taken) = (start, start.offset, start.offset - 1);
+        self.lag.stored_to(start.offset);
         if let Phase::Opening = self.phase {
             self.phase = Phase::Idle;
         }
@@ -161,12 +159,11 @@ impl Lane {
             return Ok(());
         }
         if record.offset < self.next_first {
-            let (offset, next_first) = (record.offset, self.next_first);
-            let partition = self.assignment.partition.clone();
-            return Err(Misplaced { partition, offset, next_first });
+            let (partition, next_first) = (self.assignment.partition.clone(), self.next_first);
+            return Err(Misplaced { partition, offset: record.offset, next_first });
         }
-        self.records.inc();
-        self.record_bytes.inc_by(record.payload.len() as u64);
+        self.metrics.records.inc();
+        self.metrics.record_bytes.inc_by(record.payload.len() as u64);
         self.last_taken = record.offset;
         let must_end = self.filling.as_ref().and_then(Batch::must_end);
         if must_end.is_some_and(|last| record.offset > last) {
@@ -182,6 +179,7 @@ impl Lane {
 
     /// Every record before `end` has come: a batch that is made again may end without a record.
     pub fn reached_end(&mut self, end: i64) {
+        self.lag.read_to(end);
         let must_end = self.filling.as_ref().and_then(Batch::must_end);
         if must_end.is_some_and(|last| last < end) {
             self.close_at_end();
@@ -206,8 +204,7 @@ impl Lane {
                     return None;
                 }
                 let commit = self.commit(next_offset, None);
-                let asked = Asked::new(commit.clone());
-                self.phase = Phase::Completing { asked };
+                self.phase = Phase::Completing { asked: Asked::new(commit.clone()) };
                 Some(commit)
             }),
             _ => None,
@@ -232,6 +229,7 @@ impl Lane {
         };
         let batch = self.closed.take().or_else(|| self.filling.take())?;
         let range = batch.range()?;
+        self.metrics.closes(batch.bytes(), now.duration_since(batch.opened));
         self.next_first = range.next_offset();
         let commit = self.commit(range.first, Some(range.last));
         let asked = Asked::new(commit.clone());
@@ -253,7 +251,7 @@ impl Lane {
         self.uncommitted = None;
         match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Announcing { batch, range, closed_by, .. } => {
-                self.phase = Phase::Storing { bytes: batch.bytes() };
+                self.phase = Phase::Storing { bytes: batch.bytes(), oldest: batch.oldest() };
                 let made_again = self.start.made_again_to.is_some_and(|to| range.first <= to);
                 let (log, normaliser) = (self.assignment.log(), Arc::clone(&self.normaliser));
                 let generation = self.generation;
@@ -298,6 +296,7 @@ impl Lane {
         if let Phase::Storing { .. } = self.phase {
             self.phase = Phase::Idle;
             self.uncommitted = Some((range.next_offset(), now));
+            self.lag.stored_to(range.next_offset());
         }
     }
 
@@ -318,8 +317,8 @@ impl Lane {
             Phase::Idle if self.broken => self.uncommitted.is_none(),
             Phase::Idle => {
                 // A batch that is only half made again is announced already: nothing of it is lost.
-                let held = self.filling.as_ref().filter(|batch| batch.must_end().is_none());
-                held.is_none() && self.closed.is_none() && self.uncommitted.is_none()
+                let held = self.cut_by_limits().or(self.closed.as_ref());
+                held.is_none() && self.uncommitted.is_none()
             }
             Phase::Opening | Phase::Halted => true,
             _ => false,
@@ -346,5 +345,6 @@ impl Lane {
     }
 }
 
+mod lag;
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use backon::Retryable as _;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -24,6 +25,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use super::settle::{Course, Job, Settler, Trouble};
 use super::{fault, patience};
 use crate::event::{Headers, LogId, Micros};
+use crate::telemetry::Seldom;
 use crate::warehouse::{InsertError, Rejected};
 
 /// A record that says why another was quarantined.
@@ -55,7 +57,8 @@ impl Settler {
         let Some(post) = self.post.as_ref().filter(|_| rows > 0 && !course.copied) else {
             return Ok(());
         };
-        let part = self.health.part(format!("dead letters of {}", job.partition()));
+        let name = format!("dead letters of {}", job.partition());
+        let (part, mut seldom) = (self.health.part(name, Duration::ZERO), Seldom::default());
         let token = job.token();
         (|| self.copy_once(job, rows, post))
             .retry(patience())
@@ -64,8 +67,10 @@ impl Settler {
                 let NotCopied::Post(why) = trouble else { return };
                 part.fails(why);
                 self.metrics.dead_letter_retries.inc();
-                tracing::warn!(%token, delay_ms = delay.as_millis() as u64, why,
-                    "copying what is quarantined; trying again");
+                if let Some(kept_back) = seldom.happened(Instant::now()) {
+                    tracing::warn!(%token, delay_ms = delay.as_millis() as u64, why, kept_back,
+                        "copying what is quarantined; trying again");
+                }
             })
             .await
             .map_err(|trouble| match trouble {

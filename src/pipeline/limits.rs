@@ -15,6 +15,7 @@
 use std::time::Duration;
 
 use super::batch::Batch;
+use super::columns::SLICE_BYTES;
 use super::config::PipelineConfig;
 
 /// When a batch is full enough.
@@ -33,11 +34,12 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What memory allows: those being stored are held again as columns, and as the stream these are
-    /// sent in; one more waits to be stored; one grows, and all others together hold as much.
+    /// What memory allows: of those being stored a slice is held as columns as well; one more waits to
+    /// be stored; one grows, and all others together hold as much.
     pub fn share(config: &PipelineConfig, lanes: usize) -> Limits {
         let lanes = lanes.max(1);
-        let bytes = config.batch_bytes.min(config.memory_bytes / batches_held(config, lanes));
+        let bytes =
+            config.batch_bytes.min(records_bytes(config, lanes) / batches_held(config, lanes));
         let spread_ms = (lanes as u64 * 1_000).div_ceil(config.inserts_per_second);
         Limits {
             records: config.batch_records,
@@ -63,7 +65,14 @@ impl Limits {
 /// How many times a full batch's bytes are held at most.
 fn batches_held(config: &PipelineConfig, lanes: usize) -> usize {
     let stored = config.inserts_in_flight.min(lanes);
-    4 * stored + usize::from(lanes > stored) + lanes.min(2)
+    stored + usize::from(lanes > stored) + lanes.min(2)
+}
+
+/// What is left for records where each batch that is being stored has a slice in columns, in the
+/// stream, and on its way.
+fn records_bytes(config: &PipelineConfig, lanes: usize) -> usize {
+    let slices = 3 * SLICE_BYTES * config.inserts_in_flight.min(lanes);
+    config.memory_bytes - slices.min(config.memory_bytes / 2)
 }
 
 /// What closed a batch: a metric label.
@@ -107,11 +116,12 @@ mod tests {
         assert_eq!(many.age, Duration::from_millis(25_600), "512 lanes at 20 inserts a second");
         assert_eq!(few.bytes, many.bytes);
         for (lanes, limits) in [(12, few), (512, many)] {
-            let on_their_way = (4 * config.inserts_in_flight + 1) * limits.bytes;
+            let slices = 3 * SLICE_BYTES * config.inserts_in_flight;
+            let on_their_way = (config.inserts_in_flight + 1) * limits.bytes + slices;
             let held = on_their_way + limits.bytes + limits.share * lanes;
             assert!(held <= config.memory_bytes, "{lanes} lanes hold {held} bytes");
         }
         let one = Limits::share(&config, 1);
-        assert_eq!((one.share, one.bytes), (one.bytes, config.memory_bytes / 5));
+        assert_eq!((one.share, one.bytes), (config.batch_bytes, config.batch_bytes));
     }
 }

@@ -62,7 +62,7 @@ pub use letter::{Letter, Post, Posting};
 /// Between two tries, at most; jitter comes on top.
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
 
-/// The normaliser of a topic.
+/// The normaliser of a topic, asked for at each batch: the mappings may change.
 pub type NormaliserOf = Box<dyn Fn(&str) -> Arc<Normaliser> + Send>;
 
 /// What a run needs.

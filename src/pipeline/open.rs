@@ -9,13 +9,15 @@
 //!
 //! Deliberately unknown here: lanes, Kafka.
 
+use std::time::{Duration, Instant};
+
 use backon::Retryable as _;
 
 use super::patience;
 use super::start::{Gap, Obstacle, Start, start};
 use crate::event::{LogId, OffsetRange};
 use crate::source::Assignment;
-use crate::telemetry::{Health, Metrics};
+use crate::telemetry::{Health, Metrics, Seldom};
 use crate::warehouse::{GapKind, GapRow, InsertError, Token, Warehouse};
 
 /// Why a lane stays shut: one sentence with the fix.
@@ -30,13 +32,16 @@ pub async fn open(
     accepts_gap: bool,
 ) -> Result<Start, Refusal> {
     let (log, partition) = (assignment.log(), &assignment.partition);
-    let part = health.part(format!("looking up {partition}"));
+    let part = health.part(format!("looking up {partition}"), Duration::ZERO);
+    let mut seldom = Seldom::default();
     let reach = (|| warehouse.reach(&log, assignment.committed.is_none()))
         .retry(patience())
         .notify(|error, delay| {
             part.fails(error.to_string());
-            tracing::warn!(%partition, %error, delay_ms = delay.as_millis() as u64,
-                "asking ClickHouse what is stored of it; trying again");
+            if let Some(kept_back) = seldom.happened(Instant::now()) {
+                tracing::warn!(%partition, %error, delay_ms = delay.as_millis() as u64, kept_back,
+                    "asking ClickHouse what is stored of it; trying again");
+            }
         })
         .await
         .map_err(|error| error.to_string())?;
@@ -46,7 +51,7 @@ pub async fn open(
         Err(Obstacle::Newer(newer)) => return Err(newer.to_string()),
         Err(Obstacle::Gap(gap)) => gap,
     };
-    metrics.gaps.with_label_values(&[kind.as_str()]).inc();
+    metrics.pipeline.gaps.with_label_values(&[kind.as_str()]).inc();
     record_gap(&warehouse, &log, kind, range, accepts_gap).await;
     let told = match kind {
         GapKind::Deleted => format!("offsets {range} were deleted before they were read"),

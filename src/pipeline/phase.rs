@@ -14,7 +14,7 @@ use backon::{BackoffBuilder as _, ExponentialBackoff};
 use super::batch::Batch;
 use super::limits::ClosedBy;
 use super::patience;
-use crate::event::OffsetRange;
+use crate::event::{Micros, OffsetRange};
 use crate::source::Commit;
 
 /// What is on its way.
@@ -38,6 +38,8 @@ pub enum Phase {
     Storing {
         /// Of its records.
         bytes: usize,
+        /// When its first record came to Kafka.
+        oldest: Option<Micros>,
     },
     /// The completion of all that is stored is asked for.
     Completing {
@@ -53,7 +55,16 @@ impl Phase {
     pub fn bytes(&self) -> Option<usize> {
         match self {
             Phase::Announcing { batch, .. } => Some(batch.bytes()),
-            Phase::Storing { bytes } => Some(*bytes),
+            Phase::Storing { bytes, .. } => Some(*bytes),
+            _ => None,
+        }
+    }
+
+    /// When the first record of the batch on its way came to Kafka.
+    pub fn oldest(&self) -> Option<Micros> {
+        match self {
+            Phase::Announcing { batch, .. } => batch.oldest(),
+            Phase::Storing { oldest, .. } => *oldest,
             _ => None,
         }
     }

@@ -12,26 +12,49 @@
 //!
 //! Deliberately unknown here: what becomes of the row.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::columns::{Known, Place};
-use super::settle::{Job, Trouble};
+use rustc_hash::FxHashSet;
+
+use super::columns::{Known, events};
+use super::settle::{Course, Job, SettleError, Settler, Trouble};
 use crate::event::id;
-use crate::warehouse::{InsertError, Warehouse};
+use crate::warehouse::{InsertError, RowStream, Warehouse};
+
+impl Settler {
+    /// Whether a row was found that ClickHouse refuses.
+    pub(super) async fn find_refused(
+        &self,
+        job: &Arc<Job>,
+        why: &str,
+        course: &mut Course,
+    ) -> Result<bool, SettleError> {
+        let _permit = self.permits.acquire().await;
+        let mut known = course.known(FxHashSet::default());
+        let found = find(self.warehouse.shard_of(&job.log), job, &mut known).await;
+        let is_found = known.refused.len() > course.refused.len();
+        course.refused = known.refused;
+        match found {
+            Ok(()) if is_found => return Ok(true),
+            Ok(()) => tracing::error!(token = %job.token(), why, "no row alone is refused"),
+            Err(Trouble::Insert(error)) => {
+                tracing::warn!(token = %job.token(), %error, "looking for the refused row");
+            }
+            Err(Trouble::Swollen(records)) => course.swollen = records,
+            Err(Trouble::Defect(defect)) => return Err(defect),
+        }
+        Ok(false)
+    }
+}
 
 /// Add the places of refused rows to those that are known.
-pub async fn find(
-    warehouse: &Warehouse,
-    job: &Arc<Job>,
-    refused: &mut BTreeMap<Place, String>,
-) -> Result<(), Trouble> {
+async fn find(warehouse: &Warehouse, job: &Arc<Job>, known: &mut Known) -> Result<(), Trouble> {
     // A name left by a crash is taken over: the batch's token, short enough for a file's name.
     let token = id::digest(job.token().to_string().as_bytes());
     let trial: String = token[..12].iter().map(|byte| format!("{byte:02x}")).collect();
     let trial = format!("events_trial_{trial}");
     warehouse.begin_trial(&trial).await?;
-    let found = halves(warehouse, job, refused, &trial).await;
+    let found = halves(warehouse, job, known, &trial).await;
     warehouse.end_trial(&trial).await?;
     found
 }
@@ -39,28 +62,30 @@ pub async fn find(
 async fn halves(
     warehouse: &Warehouse,
     job: &Arc<Job>,
-    refused: &mut BTreeMap<Place, String>,
+    known: &mut Known,
     trial: &str,
 ) -> Result<(), Trouble> {
     let all = Some(((i64::MIN, 0), (i64::MAX, u32::MAX)));
-    let known = Known { refused: refused.clone(), within: all, ..Known::default() };
-    let places = job.columns(known).await?.places;
-    let mut open = vec![&places[..]];
+    let (made, _) = job.count(Known { within: all, ..known.clone() }).await?;
+    let mut open = vec![&made.places[..]];
     while let Some(part) = open.pop() {
         let (Some(first), Some(last)) = (part.first(), part.last()) else { continue };
-        let within = Some((*first, *last));
-        let known = Known { refused: refused.clone(), within, ..Known::default() };
-        let Some(block) = job.columns(known).await?.events else { continue };
-        match warehouse.try_events(trial, block).await {
+        let (of, known_here) = (Arc::clone(job), known.clone());
+        let known_here = Known { within: Some((*first, *last)), ..known_here };
+        let make = move |to: &mut RowStream| {
+            let made = events(of.source(), &known_here, &mut |block| to.push(block));
+            made.map(drop).map_err(|why| of.trouble(why))
+        };
+        match warehouse.try_events(trial, make).await {
             Ok(()) => {}
-            Err(InsertError::Poison(why)) if part.len() == 1 => {
-                refused.insert(*first, why);
+            Err(Trouble::Insert(InsertError::Poison(why))) if part.len() == 1 => {
+                known.refused.insert(*first, why);
             }
-            Err(InsertError::Poison(_)) => {
+            Err(Trouble::Insert(InsertError::Poison(_))) => {
                 let (left, right) = part.split_at(part.len() / 2);
                 open.extend([right, left]);
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
     }
     Ok(())

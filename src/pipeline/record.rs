@@ -17,8 +17,8 @@ impl Settler {
     /// The batch's row, of what was sent.
     pub(super) async fn record(&self, job: &Job, facts: &Facts) -> Result<(), Trouble> {
         let row = BatchRow {
-            event_rows: facts.event_rows,
-            quarantined_rows: facts.quarantined_rows,
+            event_rows: facts.rows.event_rows(),
+            quarantined_rows: facts.rows.quarantined_rows(),
             skipped: facts.skipped.clone(),
             mapping_versions: facts.mapping_versions.clone(),
             digest: facts.digest,

@@ -1,4 +1,4 @@
-//! Storing one batch: normalise, columns, insert, and when the outcome is unclear, read back first.
+//! Storing one batch: normalise, columns, insert, all at once, and when the outcome is unclear, read back first.
 //!
 //! In: a batch whose intent is remembered. Out: its rows in `events` and `quarantine`, its row in
 //! `batches`, and a [`Settled`].
@@ -11,36 +11,40 @@
 //! - After a failure, and for a batch that may have been stored before, only positions that are not
 //!   there are inserted: first under the batch's own token, which plants it wherever it is missing,
 //!   so that a late first try is swallowed; what is missing then, under a token of its own.
-//! - Columns of at most `pipeline.inserts_in_flight` batches exist at a time. A batch that waits to
-//!   be tried again keeps none.
+//! - Of at most `pipeline.inserts_in_flight` batches columns exist at a time, a slice of each.
 //!
 //! Deliberately unknown here: Kafka, commits.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use backon::BackoffBuilder as _;
+use rustc_hash::FxHashSet;
 use tokio::sync::Semaphore;
 
+use self::count::tell;
 use super::batch::Batch;
-use super::columns::{Columns, Known, Place, Rows, columns};
+use super::columns::{Facts, Known, Made, Rows, Source, Unmade, events, quarantine};
 use super::letter::Post;
 use super::limits::ClosedBy;
-use super::{LONGEST_DELAY, fault, patience, poison};
-use crate::event::{LogId, OffsetRange, PartitionId};
+use super::{LONGEST_DELAY, fault, patience};
+use crate::event::{LogId, OffsetRange, PartitionId, Place};
 use crate::schema::Normaliser;
-use crate::telemetry::{Health, Metrics};
-use crate::warehouse::block::BlockError;
-use crate::warehouse::{InsertError, Table, Token, Warehouse};
+use crate::telemetry::{Health, PipelineMetrics, Seldom};
+use crate::warehouse::block::{Block, BlockError};
+use crate::warehouse::{InsertError, RowStream, Table, Token, Warehouse};
 
 /// What storing needs; shared by all lanes.
 pub struct Settler {
     /// Where to.
     pub warehouse: Warehouse,
     /// Counted here.
-    pub metrics: Metrics,
+    pub metrics: PipelineMetrics,
     /// Told while inserts fail.
     pub health: Health,
+    /// How long they may fail until that shows.
+    pub patience: Duration,
     /// One permit a batch in columns.
     pub permits: Semaphore,
     /// Takes copies of what is quarantined, where they are wanted.
@@ -78,14 +82,34 @@ impl Job {
         PartitionId { topic: Arc::clone(&self.log.topic), partition: self.log.partition }
     }
 
-    /// Its columns, without what is known to be stored.
-    pub async fn columns(self: &Arc<Self>, known: Known) -> Result<Columns, Trouble> {
+    /// What its rows are made of.
+    pub fn source(&self) -> Source<'_> {
+        Source { batch: &self.batch, normaliser: &self.normaliser, log: &self.log }
+    }
+
+    /// What would be sent of it, without what is known to be stored.
+    pub async fn count(self: &Arc<Self>, known: Known) -> Result<(Made, Rows), Trouble> {
         let job = Arc::clone(self);
-        let made = tokio::task::spawn_blocking(move || {
-            columns(&job.batch, &job.normaliser, &job.log, &known)
+        let counting = tokio::task::spawn_blocking(move || {
+            let nowhere = &mut |_: &Block| Ok(());
+            let made = events(job.source(), &known, nowhere).map_err(|why| job.trouble(why))?;
+            let rejected = quarantine(job.source(), &known, &made.rejected, nowhere);
+            let rejected = rejected.map_err(|error| job.trouble(error.into()))?;
+            let rows = Rows { events: made.events.clone(), ..rejected };
+            Ok((made, rows))
         });
-        let made = made.await.map_err(|_| Trouble::Defect(SettleError::Panicked(self.token())))?;
-        made.map_err(|error| Trouble::Defect(SettleError::Columns(self.token(), error)))
+        match counting.await {
+            Ok(counted) => counted,
+            Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+        }
+    }
+
+    /// Why its rows were not all made.
+    pub fn trouble(&self, why: Unmade) -> Trouble {
+        match why {
+            Unmade::Block(error) => Trouble::Defect(SettleError::Columns(self.token(), error)),
+            Unmade::Swollen(records) => Trouble::Swollen(records),
+        }
     }
 }
 
@@ -110,13 +134,27 @@ pub struct Settled {
 #[derive(Debug, Default)]
 pub struct Course {
     /// Rows that ClickHouse refuses, with its words.
-    refused: BTreeMap<Place, String>,
+    pub refused: BTreeMap<Place, String>,
+    /// Records that would swell the batch.
+    pub swollen: FxHashSet<i64>,
     /// Clean repairs.
     repairs: u32,
-    /// Rows that are stored by us.
+    /// Rows that are stored by us, of a batch that is made again.
     rows: Rows,
+    /// Elements that a rule passes over, by its name.
+    skipped: BTreeMap<String, u64>,
+    /// Whether some of it was sent after it was looked for.
+    sent_again: bool,
     /// Whether what is quarantined is copied.
     pub copied: bool,
+}
+
+impl Course {
+    /// What is known of the batch's rows, beside these.
+    pub fn known(&self, stored: FxHashSet<Place>) -> Known {
+        let (refused, swollen) = (self.refused.clone(), self.swollen.clone());
+        Known { stored, refused, swollen, within: None }
+    }
 }
 
 impl Settler {
@@ -125,87 +163,87 @@ impl Settler {
         let timer = self.metrics.batch_seconds.start_timer();
         let job = Arc::new(job);
         // Works again when this ends, also where it is given up.
-        let part = self.health.part(format!("inserts of {}", job.partition()));
-        let mut delays = patience().build();
-        let mut course = Course::default();
+        let part = self.health.part(format!("inserts of {}", job.partition()), self.patience);
+        let (mut delays, mut seldom) = (patience().build(), Seldom::default());
+        let (mut course, mut tries) = (Course::default(), 1);
         let (mut look_first, mut outcome) = (job.made_again, "clean");
-        loop {
+        let rows = loop {
             let tried = match look_first {
                 false => self.first(&job, &mut course).await,
                 true => self.again(&job, &mut course).await,
             };
             let error = match tried {
-                Ok(()) => break,
+                Ok(rows) => break rows,
                 Err(Trouble::Defect(defect)) => return Err(defect),
-                Err(Trouble::Insert(error)) => error,
-            };
-            (look_first, outcome) = (true, "read_back");
-            self.metrics.insert_retries.inc();
-            part.fails(error.to_string());
-            if let InsertError::Poison(why) = &error {
-                let found = self.find_refused(&job, why, &mut course.refused).await?;
-                if found > 0 {
+                Err(Trouble::Swollen(records)) => {
                     // Nothing to wait for: it is another block now.
-                    course.rows.refuse(found);
+                    course.swollen = records;
                     continue;
                 }
+                Err(Trouble::Insert(error)) => error,
+            };
+            (look_first, outcome, tries) = (true, "read_back", tries + 1);
+            self.metrics.insert_retries.inc();
+            self.metrics.inserts.with_label_values(&["failed"]).inc();
+            part.fails(error.to_string());
+            if let InsertError::Poison(why) = &error
+                && self.find_refused(&job, why, &mut course).await?
+            {
+                continue;
             }
             let delay = delays.next().unwrap_or(LONGEST_DELAY);
-            let (token, delay_ms) = (job.token(), delay.as_millis() as u64);
-            match error {
-                InsertError::Retry(why) => {
-                    tracing::warn!(%token, delay_ms, why, "unclear whether it is stored: looking, then again");
-                }
-                error => tracing::error!(%token, delay_ms, %error, "refused; trying again"),
+            if let Some(kept_back) = seldom.happened(Instant::now()) {
+                tell(&job, &error, delay.as_millis() as u64, kept_back);
             }
             tokio::time::sleep(delay).await;
+        };
+        if tries > 1 {
+            tracing::info!(partition = %job.partition(), range = %job.range, tries, "stored after all");
         }
-        let Course { rows, .. } = course;
         timer.observe_duration();
-        self.count(&job, &rows, outcome);
+        self.count(&job, &course, &rows, outcome);
         Ok(Settled {
             partition: job.partition(),
             generation: job.generation,
             range: job.range,
             records: job.batch.len() as u64,
-            event_rows: rows.events,
-            quarantined_rows: rows.quarantined.values().sum(),
+            event_rows: rows.event_rows(),
+            quarantined_rows: rows.quarantined_rows(),
         })
     }
 
-    /// The first try: all of it, and nothing is asked.
-    async fn first(&self, job: &Arc<Job>, course: &mut Course) -> Result<(), Trouble> {
+    /// The first try: all of it, and nothing is asked. The rows that are stored by us.
+    async fn first(&self, job: &Arc<Job>, course: &mut Course) -> Result<Rows, Trouble> {
         let permit = self.permits.acquire().await;
-        let mut columns = job.columns(Known::default()).await?;
-        // Whatever becomes of this try, in the end all of them are stored, and by us.
-        course.rows.add(&columns.rows);
-        self.send(&job.token(), &mut columns).await?;
+        let (facts, sent) =
+            self.send(job, &job.token(), course.known(FxHashSet::default())).await?;
         drop(permit);
-        let facts = columns.facts;
-        self.copy(job, facts.quarantined_rows, course).await?;
-        self.record(job, &facts).await
+        course.skips(&facts);
+        self.copy(job, facts.rows.quarantined_rows(), course).await?;
+        self.record(job, &facts).await?;
+        Ok(sent)
     }
 
-    /// Any other try: only what is not there.
-    async fn again(&self, job: &Arc<Job>, course: &mut Course) -> Result<(), Trouble> {
+    /// Any other try: only what is not there. The rows that are stored by us.
+    async fn again(&self, job: &Arc<Job>, course: &mut Course) -> Result<Rows, Trouble> {
         let permit = self.permits.acquire().await;
-        let mut stored = self.missing(job, &course.refused).await?;
+        let known = self.look(job, course).await?;
+        let (facts, sent) = self.send(job, &job.token(), known).await?;
+        course.skips(&facts);
         let mut left = 0;
-        if !stored.is_empty() {
-            self.send(&job.token(), &mut stored).await?;
-            if job.made_again {
-                course.rows.add(&stored.rows);
-            }
-            let mut missing = self.missing(job, &course.refused).await?;
-            if !missing.is_empty() {
-                // Its own token lets them through no more: it was planted, and they were deleted
-                // since. Every owner counts its repairs from 0, and goes on only after a clean one:
-                // so an unclear one that arrives late is swallowed too.
-                let repair = format!("r{}", course.repairs);
-                self.send(&job.token().part(&repair), &mut missing).await?;
+        if sent.total() > 0 {
+            course.sent_again = true;
+            course.rows.add(&sent);
+            // Its own token lets through no more what was deleted since it was planted. Every owner
+            // counts its repairs from 0, and goes on only after a clean one: so an unclear one that
+            // arrives late is swallowed too.
+            let repair = job.token().part(&format!("r{}", course.repairs));
+            let known = self.look(job, course).await?;
+            let (_, repaired) = self.send(job, &repair, known).await?;
+            if repaired.total() > 0 {
                 course.repairs += 1;
-                let missing = self.missing(job, &course.refused).await?;
-                left = missing.rows.total();
+                let known = self.look(job, course).await?;
+                left = job.count(known).await?.1.total();
             }
         }
         drop(permit);
@@ -213,61 +251,51 @@ impl Settler {
             let why = format!("{left} rows are not there after a clean insert; is there a TTL?");
             return Err(InsertError::Retry(why).into());
         }
-        self.record_found(job, &stored.facts, course).await
+        self.record_found(job, &facts, course).await?;
+        // Who has begun it has stored all of it, with whichever try.
+        Ok(if job.made_again { std::mem::take(&mut course.rows) } else { facts.rows })
     }
 
-    /// Columns of what is not there.
-    async fn missing(
-        &self,
-        job: &Arc<Job>,
-        refused: &BTreeMap<Place, String>,
-    ) -> Result<Columns, Trouble> {
+    /// What is there.
+    async fn look(&self, job: &Job, course: &Course) -> Result<Known, Trouble> {
         let found = self.warehouse.stored(&job.log, job.range).await.map_err(InsertError::from)?;
-        let stored = found.into_iter().collect();
-        job.columns(Known { stored, refused: refused.clone(), within: None }).await
+        Ok(course.known(found.into_iter().collect()))
     }
 
-    /// How many rows were found that ClickHouse refuses.
-    async fn find_refused(
+    /// Send rows while they are made; the batch's facts, and what was sent.
+    async fn send(
         &self,
         job: &Arc<Job>,
-        why: &str,
-        refused: &mut BTreeMap<Place, String>,
-    ) -> Result<u64, SettleError> {
-        let _permit = self.permits.acquire().await;
-        let known = refused.len();
-        match poison::find(&self.warehouse, job, refused).await {
-            Ok(()) if refused.len() > known => return Ok((refused.len() - known) as u64),
-            Ok(()) => tracing::error!(token = %job.token(), why, "no row alone is refused"),
-            Err(Trouble::Insert(error)) => {
-                tracing::warn!(token = %job.token(), %error, "looking for the refused row");
-            }
-            Err(Trouble::Defect(defect)) => return Err(defect),
-        }
-        Ok(0)
-    }
-
-    async fn send(&self, token: &Token, columns: &mut Columns) -> Result<(), Trouble> {
+        token: &Token,
+        known: Known,
+    ) -> Result<(Facts, Rows), Trouble> {
         fault::point("insert::before_events");
-        if let Some(block) = columns.events.take() {
-            self.warehouse.insert(Table::Events, token, block).await?;
-        }
+        let (known, of) = (Arc::new(known), Arc::clone(job));
+        let all = Arc::clone(&known);
+        let make = move |to: &mut RowStream| {
+            let made = events(of.source(), &all, &mut |block| to.push(block));
+            made.map_err(|why| of.trouble(why))
+        };
+        let begun = Instant::now();
+        let made = self.warehouse.insert(Table::Events, token, make).await;
+        self.observe(Table::Events, begun, made.as_ref().map(|made| made.events.is_empty()));
+        let Made { events, rejected, facts, .. } = made?;
         fault::point("insert::after_events");
-        if let Some(block) = columns.quarantine.take() {
-            self.warehouse.insert(Table::Quarantine, token, block).await?;
+        let mut sent = Rows { events, ..Rows::default() };
+        if !rejected.is_empty() {
+            let of = Arc::clone(job);
+            let make = move |to: &mut RowStream| {
+                let rows = quarantine(of.source(), &known, &rejected, &mut |block| to.push(block));
+                rows.map_err(|error| of.trouble(error.into()))
+            };
+            let begun = Instant::now();
+            let rows = self.warehouse.insert(Table::Quarantine, token, make).await;
+            let is_none = rows.as_ref().map(|rows| rows.quarantined.is_empty());
+            self.observe(Table::Quarantine, begun, is_none);
+            sent.quarantined = rows?.quarantined;
         }
         fault::point("insert::after_quarantine");
-        Ok(())
-    }
-
-    fn count(&self, job: &Job, rows: &Rows, outcome: &str) {
-        let metrics = &self.metrics;
-        metrics.batch_records.observe(job.batch.len() as f64);
-        metrics.batches.with_label_values(&[job.closed_by.as_str(), outcome]).inc();
-        metrics.events.with_label_values(&[&*job.log.topic]).inc_by(rows.events);
-        for (reason, rows) in &rows.quarantined {
-            metrics.quarantined.with_label_values(&[reason]).inc_by(*rows);
-        }
+        Ok((facts, sent))
     }
 }
 
@@ -276,6 +304,8 @@ impl Settler {
 pub enum Trouble {
     /// ClickHouse, or the way to it.
     Insert(InsertError),
+    /// These records become too much: they are known now, and it is tried again.
+    Swollen(FxHashSet<i64>),
     /// Ourselves.
     Defect(SettleError),
 }
@@ -289,13 +319,11 @@ impl From<InsertError> for Trouble {
 /// A batch that cannot become rows: a defect of ours, which must end the run rather than skip it.
 #[derive(Debug, thiserror::Error)]
 pub enum SettleError {
-    /// Normalising panicked.
-    #[error("normalising {0} panicked; the log has the place")]
-    Panicked(Token),
     /// The rows do not fit.
     #[error("{0}: {1}; lower pipeline.batch_records")]
     Columns(Token, BlockError),
 }
 
+mod count;
 #[cfg(test)]
 mod tests;

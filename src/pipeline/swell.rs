@@ -15,30 +15,49 @@
 
 use rustc_hash::FxHashSet;
 
+use crate::event::RawRecord;
+
 /// What a batch of so many bytes may become. Ordinary records become two to four times their bytes.
 pub fn most_bytes(batch: usize) -> usize {
     const ROOM: usize = 16 << 20;
     ROOM.saturating_add(batch.saturating_mul(16)).min(1 << 30)
 }
 
-/// How much larger a record's rows are than itself, bytes.
+/// What a record becomes.
 pub struct Size {
-    /// The record's offset.
+    /// Its offset.
     pub offset: i64,
-    /// How much larger, bytes.
-    pub excess: usize,
+    /// Its own bytes.
+    pub record: usize,
+    /// Those of its rows.
+    pub rows: usize,
+}
+
+impl Size {
+    /// One more row of a record, of so many bytes. Records come in turn, each with all its rows.
+    pub fn grow(sizes: &mut Vec<Size>, record: &RawRecord<'_>, row: usize) {
+        match sizes.last_mut() {
+            Some(size) if size.offset == record.offset => size.rows += row,
+            _ => sizes.push(Size { offset: record.offset, record: record.bytes(), rows: row }),
+        }
+    }
+
+    /// How much larger its rows are than itself, bytes.
+    fn excess(&self) -> usize {
+        self.rows.saturating_sub(self.record)
+    }
 }
 
 /// As few records as make a batch so many bytes smaller: those first that swell most.
 pub fn swollen(mut sizes: Vec<Size>, mut too_many: usize) -> FxHashSet<i64> {
-    sizes.sort_by_key(|size| (std::cmp::Reverse(size.excess), size.offset));
+    sizes.sort_by_key(|size| (std::cmp::Reverse(size.excess()), size.offset));
     let mut swollen = FxHashSet::default();
-    for Size { offset, excess } in sizes {
-        if too_many == 0 || excess == 0 {
+    for size in sizes {
+        if too_many == 0 || size.excess() == 0 {
             break;
         }
-        too_many = too_many.saturating_sub(excess);
-        swollen.insert(offset);
+        too_many = too_many.saturating_sub(size.excess());
+        swollen.insert(size.offset);
     }
     swollen
 }
@@ -50,7 +69,7 @@ mod tests {
     #[test]
     fn those_that_swell_most_are_chosen_and_no_more_than_must_be() {
         let sizes = || [5, 0, 900, 40, 900].into_iter().zip(0..);
-        let sizes = || sizes().map(|(excess, offset)| Size { offset, excess }).collect();
+        let sizes = || sizes().map(|(rows, offset)| Size { offset, record: 0, rows }).collect();
         let chosen = |too_many| {
             let mut chosen: Vec<i64> = swollen(sizes(), too_many).into_iter().collect();
             chosen.sort_unstable();

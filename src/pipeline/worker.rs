@@ -75,8 +75,9 @@ impl Worker {
         let (sender, events) = mpsc::channel();
         let settler = Arc::new(Settler {
             warehouse: pipeline.warehouse.clone(),
-            metrics: pipeline.metrics.clone(),
+            metrics: pipeline.metrics.pipeline.clone(),
             health: pipeline.health.clone(),
+            patience: Duration::from_millis(pipeline.config.insert_unready_ms),
             permits: Semaphore::new(pipeline.config.inserts_in_flight),
             post: pipeline.post.clone(),
             posting: Semaphore::new(1),
@@ -101,6 +102,8 @@ impl Worker {
 
     /// Until the source ends, or a stop is asked for.
     pub fn drive(mut self, source: &mut dyn Source, stop: &Stop) -> Result<Done, SourceError> {
+        let limit = self.pipeline.config.memory_bytes;
+        self.pipeline.metrics.pipeline.memory_limit.set(i64::try_from(limit).unwrap_or(i64::MAX));
         let ended = self.go_on(source, stop);
         for task in self.tasks.values() {
             task.abort();
@@ -292,8 +295,10 @@ impl Worker {
     }
 
     fn measure(&self) {
-        let metrics = &self.pipeline.metrics;
+        let metrics = &self.pipeline.metrics.pipeline;
         metrics.lane_bytes.set(self.lanes.values().map(Lane::bytes).sum::<usize>() as i64);
         metrics.partitions.set(self.lanes.len() as i64);
+        let is_paused = |lane: &&Lane| !lane.has_room(self.limits);
+        metrics.paused.set(self.lanes.values().filter(is_paused).count() as i64);
     }
 }

@@ -32,6 +32,8 @@ mod walk;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use sha2::{Digest as _, Sha256};
+
 use self::mapping::Mapping;
 pub use self::normalise::{Normaliser, TopicRule};
 use self::plan::Plan;
@@ -42,6 +44,8 @@ use crate::problem::Problem;
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     mappings: BTreeMap<String, Arc<Mapping>>,
+    /// Of each mapping's text.
+    digests: BTreeMap<String, String>,
 }
 
 impl Catalog {
@@ -55,6 +59,7 @@ impl Catalog {
         for (file, stem, text) in files {
             match parse::mapping(file, stem, text) {
                 Ok(mapping) => {
+                    catalog.digests.insert(mapping.name.clone(), digest(text));
                     catalog.mappings.insert(mapping.name.clone(), Arc::new(mapping));
                 }
                 Err(found) => problems.extend(found),
@@ -71,6 +76,12 @@ impl Catalog {
     /// The mapping of a name.
     pub fn get(&self, name: &str) -> Option<&Mapping> {
         self.mappings.get(name).map(|mapping| &**mapping)
+    }
+
+    /// The first 12 hex digits of the SHA-256 of a mapping's text: of what is in force, not of the
+    /// version it claims.
+    pub fn digest(&self, name: &str) -> Option<&str> {
+        self.digests.get(name).map(String::as_str)
     }
 
     /// The sentence for a name that no mapping has; `None` for one that has.
@@ -108,4 +119,8 @@ impl Catalog {
             max_record_bytes,
         }
     }
+}
+
+fn digest(text: &str) -> String {
+    Sha256::digest(text)[..6].iter().map(|byte| format!("{byte:02x}")).collect()
 }

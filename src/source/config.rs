@@ -17,8 +17,9 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 use serde::{Deserialize, Serialize};
 
-use super::MOST_RECORD_BYTES;
+use super::security::{SAID_HERE, SecurityConfig};
 use super::topic::{self, TopicConfig};
+use super::{MOST_RECORD_BYTES, SourceError};
 use crate::event::PartitionId;
 use crate::problem::did_you_mean;
 
@@ -39,8 +40,10 @@ pub struct KafkaConfig {
     pub prefetch_bytes: u64,
     /// A consumer silent for this long loses its partitions, milliseconds.
     pub session_timeout_ms: u64,
-    /// Further librdkafka properties (`security.protocol`, …); those that delivery rests on are
-    /// refused.
+    /// How connections are encrypted, and who we are.
+    pub security: SecurityConfig,
+    /// Further librdkafka properties; those that delivery rests on are refused, and those that
+    /// have a setting of their own.
     pub properties: BTreeMap<String, String>,
     /// A topic that gets a copy of every quarantined record; empty for none.
     pub dead_letter_topic: String,
@@ -107,6 +110,7 @@ impl Default for KafkaConfig {
             topic_ids: true,
             prefetch_bytes: 4 << 20,
             session_timeout_ms: 45_000,
+            security: SecurityConfig::default(),
             properties: BTreeMap::new(),
             dead_letter_topic: String::new(),
             topics: Vec::new(),
@@ -136,6 +140,9 @@ impl KafkaConfig {
         for (field, message) in self.check_properties() {
             say(&field, &message);
         }
+        for (field, message) in self.security.check() {
+            say(&format!("security.{field}"), &message);
+        }
         for (field, message) in topic::check(&self.topics, self.broker_assigns()) {
             say(&field, &message);
         }
@@ -143,6 +150,13 @@ impl KafkaConfig {
             say("dead_letter_topic", &message);
         }
         wrong
+    }
+
+    /// The properties of every connection to these brokers: `properties`, and what `security` says,
+    /// with its secrets.
+    pub fn connection(&self) -> Result<BTreeMap<String, String>, SourceError> {
+        let said = self.security.properties().map_err(SourceError::Fatal)?;
+        Ok(self.properties.clone().into_iter().chain(said).collect())
     }
 
     /// What is set of a topic: by its name, else by the first pattern that finds it.
@@ -174,7 +188,8 @@ impl KafkaConfig {
         let mut wrong = Vec::new();
         let modern = self.broker_assigns();
         for (name, value) in &self.properties {
-            let reserved = RESERVED.iter().find(|(reserved, _)| reserved == name);
+            let mut reserved = RESERVED.iter().chain(&SAID_HERE);
+            let reserved = reserved.find(|(reserved, _)| reserved == name);
             let refused = || ClientConfig::new().set(name, value).create_native_config().err();
             let message = match reserved {
                 Some((_, instead)) => format!("is reserved; set {instead}"),
@@ -267,6 +282,7 @@ mod tests {
             ("client.id", "x", "is reserved"),
             ("fetch.queue.backoff.ms", "1000", "is reserved"),
             ("enable.partition.eof", "true", "is reserved"),
+            ("sasl.password", "x", "is reserved; set kafka.security.password"),
             ("session.timeout.ms", "1000", "kafka.session_timeout_ms"),
             ("max.poll.interval.ms", "2000", "max.poll.interval.ms"),
             ("receive.message.max.bytes", "2000000000", "must be at most 1073741824"),

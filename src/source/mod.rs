@@ -16,6 +16,7 @@ pub mod file;
 pub mod kafka;
 mod native;
 pub mod replay;
+mod security;
 mod topic;
 mod wake;
 
@@ -25,6 +26,7 @@ use std::time::Duration;
 use crate::event::{LogId, PartitionId, RawRecord};
 
 pub use config::KafkaConfig;
+pub use security::SecurityConfig;
 pub use topic::TopicConfig;
 pub use wake::Waker;
 
@@ -80,6 +82,10 @@ pub trait Intake {
 
     /// Every record before `end` has been handed over.
     fn reached_end(&mut self, partition: &PartitionId, end: i64);
+
+    /// The log ends before `end`, whether that was handed over or not. Told from time to time, where
+    /// the source knows.
+    fn log_end(&mut self, _partition: &PartitionId, _end: i64) {}
 
     /// The partition cannot be read on: its next offset is outside its log, or its topic has
     /// another id now.

@@ -9,10 +9,11 @@
 //!
 //! Deliberately unknown here: HTTP parameters, names of intervals.
 
-use clickhouse::{Client, Row, error::Error};
+use clickhouse::{Row, error::Error};
 use serde::Deserialize;
 
 use super::column;
+use super::question::Reader;
 use super::select::sees_nothing;
 use super::statement::Statement;
 use crate::event::Micros;
@@ -33,7 +34,7 @@ struct ValueRow {
 }
 
 /// How many records.
-pub(super) async fn count(client: &Client, selection: &Selection) -> Result<u64, Error> {
+pub(super) async fn count(client: &Reader, selection: &Selection) -> Result<u64, Error> {
     if sees_nothing(&selection.tenants) {
         return Ok(0);
     }
@@ -44,7 +45,7 @@ pub(super) async fn count(client: &Client, selection: &Selection) -> Result<u64,
 
 /// How many records in each bucket that has some, the earliest first.
 pub(super) async fn histogram(
-    client: &Client,
+    client: &Reader,
     selection: &Selection,
     interval: Interval,
 ) -> Result<Vec<Bucket>, Error> {
@@ -61,7 +62,7 @@ pub(super) async fn histogram(
 
 /// The commonest values of a field.
 pub(super) async fn facets(
-    client: &Client,
+    client: &Reader,
     selection: &Selection,
     facet: &Facet,
     limit: u32,

@@ -1,14 +1,14 @@
-//! The columns of one batch, and their bytes as an Arrow stream.
+//! The columns of a batch, a slice at a time, and their bytes as an Arrow stream.
 //!
-//! In: events with their ids and positions, or rejections. Out: a [`Block`], one ArrowStream record
-//! batch, which ClickHouse takes as one block. This is the module to exchange if another format is
-//! ever quicker.
+//! In: events with their ids and positions, or rejections. Out: [`Block`]s, each a record batch of the
+//! stream, which ClickHouse puts together to one block. This is the module to exchange if another
+//! format is ever quicker.
 //!
 //! # Invariants
 //! - Columns are named as in `deploy/clickhouse`; ClickHouse matches them by name, so their order
 //!   here is free.
-//! - One block holds less than 2 GiB of any one column's text (Arrow's 32-bit offsets); a batch's
-//!   byte limit is far below.
+//! - One slice holds less than 2 GiB of any one column's text (Arrow's 32-bit offsets); a
+//!   batch's byte limit is far below.
 //! - Nothing but the rows goes in: the bytes depend on no clock.
 //!
 //! Types as ClickHouse takes them: `FixedSizeBinary(16)` for UUID and IPv6 (network order),
@@ -17,23 +17,23 @@
 //! Deliberately unknown here: tokens, retries, SQL.
 
 mod quarantine;
+mod words;
 
 use std::io::Write;
 use std::sync::Arc;
 
 use arrow_array::builder::{
-    ArrayBuilder, FixedSizeBinaryBuilder, Int8Builder, Int32Builder, Int64Builder, ListBuilder,
-    MapBuilder, StringBuilder, StringDictionaryBuilder, StructBuilder, TimestampMicrosecondBuilder,
-    UInt16Builder, UInt32Builder,
+    ArrayBuilder, FixedSizeBinaryBuilder, Int8Builder, Int64Builder, ListBuilder, StringBuilder,
+    StructBuilder, TimestampMicrosecondBuilder, UInt16Builder, UInt32Builder,
 };
-use arrow_array::types::Int32Type;
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{ArrayRef, Int32Array, RecordBatch};
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::{ArrowError, DataType, Field, Fields};
 use uuid::Uuid;
 
 pub use self::quarantine::QuarantineBlock;
-use crate::event::{AuditEvent, Micros, Position, Target};
+use self::words::{Texts, Words};
+use crate::event::{AuditEvent, LogId, Micros, Place, Target};
 
 /// Columns of `events` that hold text.
 const TEXT: [&str; 18] = [
@@ -64,10 +64,7 @@ const WORD: [&str; 8] =
 /// Columns that hold an enum's value.
 const CODE: [&str; 4] = ["time_source", "verb", "outcome", "origin"];
 
-type Words = StringDictionaryBuilder<Int32Type>;
-type Texts = MapBuilder<Words, StringBuilder>;
-
-/// The rows of `events` of one batch.
+/// The rows of `events` of one slice.
 pub struct EventBlock {
     id: FixedSizeBinaryBuilder,
     mapping_version: UInt16Builder,
@@ -83,8 +80,9 @@ pub struct EventBlock {
     position: PositionColumns,
 }
 
-impl Default for EventBlock {
-    fn default() -> Self {
+impl EventBlock {
+    /// Rows of a log.
+    pub fn new(log: &LogId) -> EventBlock {
         let target = ["id", "type", "name"].map(|name| Field::new(name, DataType::Utf8, false));
         EventBlock {
             id: FixedSizeBinaryBuilder::new(16),
@@ -96,14 +94,12 @@ impl Default for EventBlock {
             word: Default::default(),
             code: Default::default(),
             targets: ListBuilder::new(StructBuilder::from_fields(Fields::from_iter(target), 0)),
-            attributes: texts(),
-            headers: texts(),
-            position: PositionColumns::default(),
+            attributes: Texts::default(),
+            headers: Texts::default(),
+            position: PositionColumns::new(log),
         }
     }
-}
 
-impl EventBlock {
     /// How many rows there are.
     pub fn rows(&self) -> usize {
         self.id.len()
@@ -114,7 +110,7 @@ impl EventBlock {
         &mut self,
         event: &AuditEvent<'_>,
         id: Uuid,
-        position: &Position<'_>,
+        place: Place,
         received_at: Micros,
     ) -> Result<(), BlockError> {
         self.id.append_value(id.as_bytes())?;
@@ -156,7 +152,7 @@ impl EventBlock {
             event.region,
         ];
         for (column, value) in self.word.iter_mut().zip(word) {
-            column.append(value)?;
+            column.push(value);
         }
         let code: [i8; CODE.len()] = [
             event.time_source.code(),
@@ -168,13 +164,14 @@ impl EventBlock {
             column.append_value(value);
         }
         push_targets(&mut self.targets, event.targets);
-        push_texts(&mut self.attributes, event.attributes.iter().copied())?;
-        push_texts(&mut self.headers, event.headers.iter().copied())?;
-        self.position.push(position)
+        self.attributes.push(event.attributes.iter().copied());
+        self.headers.push(event.headers.iter().copied());
+        self.position.push(place);
+        Ok(())
     }
 
-    /// The rows, to be sent.
-    pub fn finish(mut self) -> Result<Block, BlockError> {
+    /// The rows so far, to be sent.
+    pub fn finish(&mut self) -> Result<Block, BlockError> {
         let mut columns: Vec<(&str, ArrayRef)> = vec![
             ("id", Arc::new(self.id.finish())),
             ("mapping_version", Arc::new(self.mapping_version.finish())),
@@ -182,69 +179,66 @@ impl EventBlock {
             ("received_at", Arc::new(self.received_at.finish())),
             ("client_ip", Arc::new(self.client_ip.finish())),
             ("targets", Arc::new(self.targets.finish())),
-            ("attributes", Arc::new(self.attributes.finish())),
-            ("headers", Arc::new(self.headers.finish())),
+            ("attributes", self.attributes.finish()?),
+            ("headers", self.headers.finish()?),
         ];
-        let text = self.text.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef);
+        let text = self.text.iter_mut().map(finish_text);
         columns.extend(TEXT.into_iter().zip(text));
-        let word = self.word.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef);
-        columns.extend(WORD.into_iter().zip(word));
+        for (name, column) in WORD.into_iter().zip(&mut self.word) {
+            columns.push((name, column.finish()?));
+        }
         let code = self.code.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef);
         columns.extend(CODE.into_iter().zip(code));
-        self.position.finish(&mut columns);
+        self.position.finish(&mut columns)?;
         Ok(Block(RecordBatch::try_from_iter(columns)?))
     }
 }
 
 /// The columns every row has: where its record stands.
-#[derive(Default)]
 struct PositionColumns {
-    cluster: Words,
-    topic: Words,
-    incarnation: Words,
-    partition: Int32Builder,
+    log: LogId,
     offset: Int64Builder,
     index: UInt32Builder,
 }
 
 impl PositionColumns {
-    fn push(&mut self, position: &Position<'_>) -> Result<(), BlockError> {
-        self.cluster.append(position.cluster)?;
-        self.topic.append(position.topic)?;
-        self.incarnation.append(position.incarnation)?;
-        self.partition.append_value(position.partition);
-        self.offset.append_value(position.offset);
-        self.index.append_value(position.index);
-        Ok(())
+    fn new(log: &LogId) -> PositionColumns {
+        let (offset, index) = (Int64Builder::new(), UInt32Builder::new());
+        PositionColumns { log: log.clone(), offset, index }
     }
 
-    fn finish(&mut self, columns: &mut Vec<(&str, ArrayRef)>) {
-        columns.push(("kafka_cluster", Arc::new(self.cluster.finish())));
-        columns.push(("kafka_topic", Arc::new(self.topic.finish())));
-        columns.push(("kafka_incarnation", Arc::new(self.incarnation.finish())));
-        columns.push(("kafka_partition", Arc::new(self.partition.finish())));
+    fn push(&mut self, (offset, index): Place) {
+        self.offset.append_value(offset);
+        self.index.append_value(index);
+    }
+
+    fn finish(&mut self, columns: &mut Vec<(&str, ArrayRef)>) -> Result<(), BlockError> {
+        let rows = self.offset.len();
+        let LogId { cluster, topic, incarnation, partition } = &self.log;
+        let words = [
+            ("kafka_cluster", cluster),
+            ("kafka_topic", topic),
+            ("kafka_incarnation", incarnation),
+        ];
+        for (name, word) in words {
+            columns.push((name, Words::all(word, rows)?));
+        }
+        columns.push(("kafka_partition", Arc::new(Int32Array::from_value(*partition, rows))));
         columns.push(("kafka_offset", Arc::new(self.offset.finish())));
         columns.push(("kafka_index", Arc::new(self.index.finish())));
+        Ok(())
     }
+}
+
+/// The next slice takes about as much.
+fn finish_text(column: &mut StringBuilder) -> ArrayRef {
+    let (rows, bytes) = (column.len(), column.values_slice().len());
+    let next = StringBuilder::with_capacity(rows + rows / 8, bytes + bytes / 8);
+    Arc::new(std::mem::replace(column, next).finish())
 }
 
 fn timestamps() -> TimestampMicrosecondBuilder {
     TimestampMicrosecondBuilder::new().with_timezone("UTC")
-}
-
-fn texts() -> Texts {
-    MapBuilder::new(None, Words::new(), StringBuilder::new())
-}
-
-fn push_texts<'t>(
-    column: &mut Texts,
-    pairs: impl Iterator<Item = (&'t str, &'t str)>,
-) -> Result<(), BlockError> {
-    for (name, value) in pairs {
-        column.keys().append(name)?;
-        column.values().append_value(value);
-    }
-    Ok(column.append(true)?)
 }
 
 fn push_targets(column: &mut ListBuilder<StructBuilder>, targets: &[Target<'_>]) {
@@ -261,17 +255,39 @@ fn push_targets(column: &mut ListBuilder<StructBuilder>, targets: &[Target<'_>])
     column.append(true);
 }
 
-/// Rows of one batch.
+/// Rows of one slice.
 #[derive(Debug)]
 pub struct Block(RecordBatch);
 
-impl Block {
-    /// Write them as an Arrow stream. In memory as a whole its pages, each touched for the first time,
-    /// would take a sixth of all CPU time.
-    pub fn write(&self, to: impl Write) -> Result<(), BlockError> {
-        let mut writer = StreamWriter::try_new(to, &self.0.schema())?;
-        writer.write(&self.0)?;
-        Ok(writer.into_inner()?.flush().map_err(ArrowError::from)?)
+/// Slices, as one Arrow stream.
+pub struct Stream<W: Write> {
+    to: Option<W>,
+    writer: Option<StreamWriter<W>>,
+}
+
+impl<W: Write> Stream<W> {
+    /// Nothing is written before there is a slice.
+    pub fn new(to: W) -> Stream<W> {
+        Stream { to: Some(to), writer: None }
+    }
+
+    /// Write a slice.
+    pub fn push(&mut self, block: &Block) -> Result<(), BlockError> {
+        if let Some(to) = self.to.take() {
+            self.writer = Some(StreamWriter::try_new(to, &block.0.schema())?);
+        }
+        if let Some(writer) = &mut self.writer {
+            writer.write(&block.0)?;
+        }
+        Ok(())
+    }
+
+    /// There is no further slice.
+    pub fn finish(self) -> Result<(), BlockError> {
+        if let Some(writer) = self.writer {
+            writer.into_inner()?.flush().map_err(ArrowError::from)?;
+        }
+        Ok(())
     }
 }
 

@@ -103,7 +103,7 @@ impl Warehouse {
     async fn stream(&self, ask: &Statement, format: &str) -> Result<Chunks, ReadError> {
         let begun = self.in_time(async {
             let client = self.reader().await?;
-            let mut query = ask.ask(client)?;
+            let mut query = ask.ask(client)?.query;
             // Where the user's profile lets us set anything, reads end in time; this one may last.
             if client.get_setting("max_execution_time").is_some() {
                 for (name, value) in [
@@ -118,6 +118,7 @@ impl Warehouse {
             }
             let mut cursor = query.fetch_bytes(format)?;
             let first = cursor.next().await?;
+            client.count(cursor.summary());
             Ok((cursor, first))
         });
         let (cursor, held) = begun.await?;

@@ -19,10 +19,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use clickhouse::{Client, Row, error::Error};
+use clickhouse::{Row, error::Error};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::question::Reader;
 use super::row::EventRow;
 use super::select::sees_nothing;
 use super::statement::{Statement, Value};
@@ -74,7 +75,7 @@ struct Stretch {
 }
 
 /// How far each log is complete. The projection `reach` keeps it for each part of the table.
-pub(super) async fn extents(client: &Client) -> Result<Extents, Error> {
+pub(super) async fn extents(client: &Reader) -> Result<Extents, Error> {
     let sql = "SELECT kafka_cluster, kafka_topic, kafka_incarnation, kafka_partition, \
                min(first_offset) AS first, max(last_offset) AS last FROM batches \
                GROUP BY kafka_cluster, kafka_topic, kafka_incarnation, kafka_partition";
@@ -93,7 +94,7 @@ pub(super) async fn extents(client: &Client) -> Result<Extents, Error> {
 
 /// What was stored next, in so many bytes; 0 for no limit but [`MOST_BYTES`].
 pub(super) async fn page(
-    client: &Client,
+    client: &Reader,
     query: &FeedQuery,
     page_bytes: u64,
 ) -> Result<FeedPage, Error> {
@@ -199,7 +200,7 @@ fn due(query: &FeedQuery, round: Round) -> Vec<Stretch> {
 
 /// Where the rows stand that were stored next, as many of each log as a page holds.
 async fn find(
-    client: &Client,
+    client: &Reader,
     query: &FeedQuery,
     stretches: &[Stretch],
 ) -> Result<Vec<Found>, Error> {
@@ -229,7 +230,7 @@ async fn find(
 
 /// The events at some places, in their order, without `raw`; 0 bytes for no limit.
 async fn rows_of(
-    client: &Client,
+    client: &Reader,
     found: &[&Found],
     most_bytes: u64,
 ) -> Result<Vec<StoredEvent>, Error> {
@@ -258,6 +259,7 @@ async fn rows_of(
         let StoredPosition { offset, index, .. } = event.kafka;
         events.insert((log_of(&event.kafka), offset, index), event);
     }
+    client.count(rows.summary());
     let taken =
         |found: &&Found| events.remove(&(found.log(), found.kafka_offset, found.kafka_index));
     Ok(found.iter().filter_map(taken).collect())

@@ -6,6 +6,7 @@
 //! - A table that forgets tokens is refused: a repeated insert would be stored twice, silently. The
 //!   same holds for the target of a materialized view that hangs on one of ours.
 //! - Columns of one's own are welcome; one of ours that is missing is not.
+//! - A cluster is, to ClickHouse, of as many shards as to us.
 //! - Nothing hides rows from us: what read-back does not find is inserted again.
 //!
 //! Deliberately unknown here: when it is asked.
@@ -15,6 +16,7 @@ use clickhouse::error::Error;
 use clickhouse::sql::Identifier;
 use serde::Deserialize;
 
+use super::cluster::Shard;
 use super::insert::Table;
 use super::migrate;
 use super::{READ_TIMEOUT, ServerError, Warehouse};
@@ -86,8 +88,37 @@ impl Reached {
 impl Warehouse {
     /// What stands in the way of exactly once, as sentences with the fix; none where all is well.
     pub async fn obstacles(&self) -> Result<Vec<String>, ServerError> {
-        let asked = tokio::time::timeout(READ_TIMEOUT, self.ask_obstacles()).await;
-        asked.unwrap_or(Err(Error::TimedOut)).map_err(|error| self.explain(error))
+        let mut found = Vec::new();
+        for shard in self.shards() {
+            let asked = tokio::time::timeout(READ_TIMEOUT, shard.ask_obstacles()).await;
+            let asked =
+                asked.unwrap_or(Err(Error::TimedOut)).map_err(|error| shard.explain(error))?;
+            let of_shard = |sentence| match shard.shard {
+                Some(Shard { number, .. }) => format!("shard {number}, {}: {sentence}", shard.url),
+                None => sentence,
+            };
+            found.extend(asked.into_iter().map(of_shard));
+        }
+        if let Some(cluster) = &self.cluster {
+            let asked =
+                tokio::time::timeout(READ_TIMEOUT, self.ask_known_shards(&cluster.name)).await;
+            let known =
+                asked.unwrap_or(Err(Error::TimedOut)).map_err(|error| self.explain(error))?;
+            let listed = self.shards().len();
+            if known != listed as u64 {
+                found.push(format!(
+                    "ClickHouse knows {known} shards of the cluster `{0}`, and clickhouse.shards lists \
+                     {listed}: reads would not see what is written; mend remote_servers.{0}",
+                    cluster.name
+                ));
+            }
+        }
+        Ok(found)
+    }
+
+    async fn ask_known_shards(&self, cluster: &str) -> Result<u64, Error> {
+        let sql = "SELECT uniqExact(shard_num) FROM system.clusters WHERE cluster = ?";
+        self.server.query(sql).bind(cluster).fetch_one().await
     }
 
     async fn ask_obstacles(&self) -> Result<Vec<String>, Error> {

@@ -1,6 +1,6 @@
-//! Writing one block under its token.
+//! Writing one block under its token, while it is made.
 //!
-//! In: a table, a [`Token`], a block. Out: stored, or an [`InsertError`].
+//! In: a table, a [`Token`], who makes the rows. Out: stored, or an [`InsertError`].
 //!
 //! # Invariants
 //! - One block, one INSERT, one token: ClickHouse takes the block whole or not at all for each
@@ -8,6 +8,7 @@
 //!   above any batch.
 //! - The token names the offsets and nothing of the mappings: a batch made again after a crash
 //!   carries the same one.
+//! - A block goes to its log's shard, past the Distributed table.
 //! - The query id is the token without what tells repairs apart: ClickHouse runs one statement of
 //!   that name at a time (error 216), so a repair cannot overtake a try that still runs.
 //!
@@ -23,7 +24,8 @@ use clickhouse::insert_formatted::InsertFormatted;
 use tokio::sync::mpsc;
 
 use super::Warehouse;
-use super::block::Block;
+use super::block::Stream;
+use super::cluster::slot;
 use super::outcome::InsertError;
 use crate::event::{LogId, OffsetRange};
 
@@ -32,7 +34,7 @@ const INSERT_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long sending one chunk may take.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// Encoded and sent at a time.
-const CHUNK_BYTES: usize = 256 << 10;
+const CHUNK_BYTES: usize = 1 << 20;
 /// Chunks that wait to be sent.
 const CHUNKS: usize = 2;
 
@@ -67,6 +69,8 @@ impl Table {
 /// The name of a block, by which ClickHouse knows a repeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Token {
+    /// By which its log's shard is found.
+    slot: u64,
     batch: String,
     part: String,
 }
@@ -74,13 +78,13 @@ pub struct Token {
 impl Token {
     /// The token of a batch.
     pub fn of(log: &LogId, range: OffsetRange) -> Token {
-        Token { batch: format!("{log}/{range}"), part: String::new() }
+        Token { slot: slot(log), batch: format!("{log}/{range}"), part: String::new() }
     }
 
     /// The token of another block of the same batch: of rows that its own token does not let through
     /// any more, for it was planted and they were deleted since.
     pub fn part(&self, name: &str) -> Token {
-        Token { batch: self.batch.clone(), part: format!("/{name}") }
+        Token { slot: self.slot, batch: self.batch.clone(), part: format!("/{name}") }
     }
 
     /// By which one statement of the batch's runs at a time.
@@ -108,37 +112,49 @@ impl fmt::Display for Token {
 }
 
 impl Warehouse {
-    /// Store a block; a repeat under the same token changes nothing.
-    pub async fn insert(
+    /// Store what is made, as one block; a repeat under the same token changes nothing. Where nothing
+    /// is made, nothing is sent.
+    pub async fn insert<T: Send + 'static, E: From<InsertError> + Send + 'static>(
         &self,
         table: Table,
         token: &Token,
-        block: Block,
-    ) -> Result<(), InsertError> {
+        make: impl FnOnce(&mut RowStream) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
         let sql = format!("INSERT INTO {} FORMAT ArrowStream", table.name());
-        send(self.under(table, token).insert_formatted_with(sql), block).await
+        send(self.under(table, token).insert_formatted_with(sql), make).await
     }
 
-    /// Try a block on an empty table that is like `events`, and drop it: whether ClickHouse would
-    /// take these rows. The table is named by `trial`.
-    pub async fn try_events(&self, trial: &str, block: Block) -> Result<(), InsertError> {
+    /// Try rows on an empty table that is like `events`, and drop it: whether ClickHouse would take
+    /// them. The table is named by `trial`.
+    pub async fn try_events<T: Send + 'static, E: From<InsertError> + Send + 'static>(
+        &self,
+        trial: &str,
+        make: impl FnOnce(&mut RowStream) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E> {
         let client = one_block(self.client()).with_setting("insert_deduplicate", "0");
         let sql = format!("INSERT INTO `{trial}` FORMAT ArrowStream");
-        send(client.insert_formatted_with(sql), block).await
+        send(client.insert_formatted_with(sql), make).await
     }
 
     /// A client whose inserts go as one block under a token.
     pub(super) fn under(&self, table: Table, token: &Token) -> Client {
-        one_block(self.client())
+        let shard = self.at(token.slot);
+        let client = one_block(shard.client())
             .with_setting("query_id", token.query_id(table))
             .with_setting("insert_deduplication_token", token.deduplication(table))
-            .with_setting("insert_deduplicate", "1")
+            .with_setting("insert_deduplicate", "1");
+        if shard.is_replicated { quorum(client) } else { client }
     }
 
     /// Make the table for [`Warehouse::try_events`].
     pub async fn begin_trial(&self, trial: &str) -> Result<(), InsertError> {
         self.end_trial(trial).await?;
-        Ok(self.run(&format!("CREATE TABLE `{trial}` AS events")).await?)
+        // With an engine of its own: one that is replicated has its path in Keeper.
+        let sql = format!(
+            "CREATE TABLE `{trial}` AS events ENGINE = MergeTree \
+             PARTITION BY toYYYYMM(occurred_at) ORDER BY (tenant, occurred_at, id)"
+        );
+        Ok(self.run(&sql).await?)
     }
 
     /// Drop the table of [`Warehouse::begin_trial`].
@@ -161,27 +177,58 @@ fn one_block(client: &Client) -> Client {
         .with_setting("max_partitions_per_insert_block", "0")
 }
 
-/// One thread encodes while the connection takes what it has encoded before.
-async fn send(insert: InsertFormatted, block: Block) -> Result<(), InsertError> {
+/// A block counts as stored when most replicas of its shard have it, in any order of blocks.
+fn quorum(client: Client) -> Client {
+    client
+        .with_setting("insert_quorum", "auto")
+        .with_setting("insert_quorum_parallel", "1")
+        .with_setting("insert_quorum_timeout", (INSERT_TIMEOUT.as_millis() / 2).to_string())
+}
+
+/// Where what is made goes, slice by slice.
+pub type RowStream = Stream<BufWriter<Chunks>>;
+
+/// One thread makes and encodes while the connection takes what it has encoded before.
+async fn send<T: Send + 'static, E: From<InsertError> + Send + 'static>(
+    insert: InsertFormatted,
+    make: impl FnOnce(&mut RowStream) -> Result<T, E> + Send + 'static,
+) -> Result<T, E> {
     let mut insert = insert.with_timeouts(Some(SEND_TIMEOUT), Some(INSERT_TIMEOUT));
     let (out, mut chunks) = mpsc::channel(CHUNKS);
-    let chunked = BufWriter::with_capacity(CHUNK_BYTES, Chunks(out));
-    let encoding = tokio::task::spawn_blocking(move || block.write(chunked));
+    let making = tokio::task::spawn_blocking(move || {
+        let mut rows = Stream::new(BufWriter::with_capacity(CHUNK_BYTES, Chunks(out)));
+        let made = make(&mut rows)?;
+        rows.finish().map_err(|error| InsertError::Retry(error.to_string()))?;
+        Ok(made)
+    });
+    let (mut sent, mut is_begun) = (Ok(()), false);
     while let Some(chunk) = chunks.recv().await {
-        insert.send(chunk).await?;
-    }
-    // What is not ended is not stored.
-    match encoding.await {
-        Ok(Ok(())) => Ok(insert.end().await?),
-        Ok(Err(error)) => Err(InsertError::Retry(error.to_string())),
-        Err(_) => {
-            Err(InsertError::Retry("encoding a block panicked; the log has the place".into()))
+        is_begun = true;
+        sent = insert.send(chunk).await;
+        if sent.is_err() {
+            break;
         }
     }
+    // Whoever makes rows that nobody takes is told so, and ends.
+    drop(chunks);
+    let made: Result<T, E> = match making.await {
+        Ok(made) => made,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(InsertError::Retry("the process stops".to_owned()).into()),
+        },
+    };
+    sent.map_err(InsertError::from)?;
+    // What is not ended is not stored.
+    let made = made?;
+    if is_begun {
+        insert.end().await.map_err(InsertError::from)?;
+    }
+    Ok(made)
 }
 
 /// Where chunks go that are to be sent.
-struct Chunks(mpsc::Sender<Bytes>);
+pub struct Chunks(mpsc::Sender<Bytes>);
 
 impl Write for Chunks {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

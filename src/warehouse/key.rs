@@ -55,7 +55,7 @@ impl KeyReader for Warehouse {
         Box::pin(async move {
             let sql = format!("{SELECT} WHERE prefix = ?");
             let asked = async {
-                let query = self.reader().await?.query(&sql).bind(prefix);
+                let query = self.first_shard().reader().await?.query(&sql).bind(prefix);
                 soon(query.fetch_optional::<KeyRow>()).await
             };
             let row = asked.await.map_err(|error| KeyError(self.explain(error).to_string()))?;
@@ -66,7 +66,9 @@ impl KeyReader for Warehouse {
     fn prefixes(&self) -> Lookup<'_, HashSet<String>> {
         Box::pin(async move {
             let sql = "SELECT DISTINCT prefix FROM api_keys";
-            let asked = async { soon(self.reader().await?.query(sql).fetch_all::<String>()).await };
+            let asked = async {
+                soon(self.first_shard().reader().await?.query(sql).fetch_all::<String>()).await
+            };
             let prefixes =
                 asked.await.map_err(|error| KeyError(self.explain(error).to_string()))?;
             Ok(prefixes.into_iter().collect())
@@ -78,7 +80,9 @@ impl Warehouse {
     /// Every key, the newest first.
     pub async fn keys(&self) -> Result<Vec<KeyRecord>, KeyError> {
         let sql = format!("{SELECT} ORDER BY created_at DESC, prefix");
-        let asked = async { soon(self.reader().await?.query(&sql).fetch_all::<KeyRow>()).await };
+        let asked = async {
+            soon(self.first_shard().reader().await?.query(&sql).fetch_all::<KeyRow>()).await
+        };
         let rows = asked.await.map_err(|error| KeyError(self.explain(error).to_string()))?;
         rows.into_iter().map(record).collect()
     }
@@ -95,6 +99,7 @@ impl Warehouse {
             Proof::Signing(sealed) => (String::new(), STANDARD.encode(sealed)),
         };
         let query = self
+            .first_shard()
             .client()
             .query(INSERT)
             .bind(&key.prefix)

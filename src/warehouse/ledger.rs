@@ -130,6 +130,7 @@ impl Warehouse {
     /// How far a log is stored; where its batches end without a hole only if that is asked for,
     /// since all of them are looked at for it.
     pub async fn reach(&self, log: &LogId, contiguous: bool) -> Result<Reach, Error> {
+        self.catch_up(log).await?;
         let contiguous_end = if contiguous { self.contiguous_end(log).await? } else { None };
         let in_batches = format!("SELECT maxOrNull(last_offset) FROM batches WHERE {IS_LOG}");
         let in_batches: Option<i64> =
@@ -165,6 +166,7 @@ impl Warehouse {
 
     /// Which positions of a range are stored, or were and are retired, as (offset, index).
     pub async fn stored(&self, log: &LogId, range: OffsetRange) -> Result<Vec<(i64, u32)>, Error> {
+        self.catch_up(log).await?;
         let mut found = Vec::new();
         for table in PLACES {
             let sql = format!(
@@ -245,8 +247,22 @@ impl Warehouse {
         Ok(insert.end().await?)
     }
 
+    /// Wait until the server that is asked has every block its shard has taken: a replica may lag behind
+    /// the one that took it, and what read-back does not find is stored again.
+    async fn catch_up(&self, log: &LogId) -> Result<(), Error> {
+        let shard = self.shard_of(log);
+        if shard.is_replicated {
+            for table in [Table::Events, Table::Quarantine, Table::Batches] {
+                let sql = format!("SYSTEM SYNC REPLICA {} LIGHTWEIGHT", table.name());
+                soon(shard.client().query_raw(&sql).execute()).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A question about one log, to its shard.
     pub(super) async fn of_log(&self, sql: &str, log: &LogId) -> Result<Query, Error> {
-        Ok(bind(self.reader().await?.query(sql), log))
+        Ok(bind(self.shard_of(log).reader().await?.query(sql), log))
     }
 }
 

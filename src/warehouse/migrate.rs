@@ -10,7 +10,8 @@
 //!   crash in between, or two workers at once, repeat a statement that changes nothing and record
 //!   it twice; a version counts once however often it is recorded. No lock is needed.
 //! - A version this program does not know was applied by a newer one: it is left alone, so that an
-//!   old worker may restart in the middle of an upgrade.
+//!   old worker may restart in the middle of an upgrade. Unless its recorded name begins with
+//!   [`CONTRACTS`]: then it took away what older programs use.
 //!
 //! Deliberately unknown here: what the columns mean (their comments say).
 
@@ -23,10 +24,15 @@ use clickhouse::sql::Identifier;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
+use super::cluster::Cluster;
 use super::{ServerError, Warehouse};
 
 /// How long ClickHouse may take to say what it has had.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
+
+/// Begins the name of a migration that takes something away. All others only add, so that programs
+/// which do not know them go on: see CONTRIBUTING.md.
+pub const CONTRACTS: &str = "contract_";
 
 const LEDGER: &str = "\
 CREATE TABLE IF NOT EXISTS schema_migrations
@@ -78,6 +84,11 @@ pub const ALL: &[Migration] = &[
         "events_retired_by",
         include_str!("../../deploy/clickhouse/0014_events_retired_by.sql"),
     ),
+    Migration::of(
+        16,
+        "events_compact",
+        include_str!("../../deploy/clickhouse/0016_events_compact.sql"),
+    ),
 ];
 
 impl Migration {
@@ -102,8 +113,8 @@ pub struct MigrationState {
     pub standing: Standing,
 }
 
-/// How a database stands to a migration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a database stands to a migration, from good to bad; a newer program's are in no order to ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
     /// It has run.
     Applied,
@@ -111,8 +122,10 @@ pub enum Standing {
     Pending,
     /// It has run with another text than this program's.
     Changed,
-    /// It was run by a newer program.
+    /// It was run by a newer program, and only added something.
     Unknown,
+    /// It was run by a newer program, and took away what this one may use.
+    Contracted,
 }
 
 impl Standing {
@@ -123,24 +136,66 @@ impl Standing {
             Standing::Pending => "pending",
             Standing::Changed => "changed",
             Standing::Unknown => "unknown (applied by a newer trailhouse)",
+            Standing::Contracted => {
+                "unknown (applied by a newer trailhouse; this one is too old for it)"
+            }
         }
     }
 }
 
-/// How the database stands to every migration, by version. Changes nothing.
+/// How the database stands to every migration, by version; of a cluster, the worst of its shards.
+/// Changes nothing.
 pub async fn status(warehouse: &Warehouse) -> Result<Vec<MigrationState>, MigrateError> {
-    let recorded = tokio::time::timeout(ANSWERS_WITHIN, recorded(warehouse)).await;
-    let recorded = recorded.unwrap_or(Err(Error::TimedOut));
-    Ok(compare(ALL, &recorded.map_err(|error| warehouse.explain(error))?))
+    let mut worst: BTreeMap<u32, MigrationState> = BTreeMap::new();
+    for shard in warehouse.shards() {
+        for state in status_of(shard).await? {
+            let known = worst.entry(state.version).or_insert_with(|| state.clone());
+            known.standing = known.standing.max(state.standing);
+        }
+    }
+    Ok(worst.into_values().collect())
+}
+
+async fn status_of(server: &Warehouse) -> Result<Vec<MigrationState>, MigrateError> {
+    let asked = async {
+        let recorded = recorded(server).await?;
+        Ok((server.misplaced(!recorded.is_empty()).await?, recorded))
+    };
+    let asked = tokio::time::timeout(ANSWERS_WITHIN, asked).await;
+    let asked = asked.unwrap_or(Err(Error::TimedOut)).map_err(|error| server.explain(error))?;
+    match asked {
+        (Some(why), _) => Err(MigrateError::Misplaced(why)),
+        (None, recorded) => Ok(compare(ALL, &recorded)),
+    }
 }
 
 /// Run what is pending, creating the database if it is missing; answers what was run. With
-/// `dry_run` answers what would be, and changes nothing.
+/// `dry_run` answers what would be, and changes nothing. Of a cluster every server is asked.
 pub async fn up(
     warehouse: &Warehouse,
     dry_run: bool,
 ) -> Result<Vec<&'static Migration>, MigrateError> {
-    let states = status(warehouse).await?;
+    let cluster = warehouse.cluster.as_deref();
+    let mut ran = BTreeMap::new();
+    for server in warehouse.servers() {
+        let of_server = up_on(server, cluster, dry_run).await?;
+        ran.extend(of_server.into_iter().map(|migration| (migration.version, migration)));
+    }
+    // When every server has its tables: a question to one of them asks all.
+    if let Some(cluster) = cluster.filter(|_| !dry_run) {
+        for server in warehouse.servers() {
+            server.distribute(&cluster.name).await.map_err(|error| server.explain(error))?;
+        }
+    }
+    Ok(ran.into_values().collect())
+}
+
+async fn up_on(
+    warehouse: &Warehouse,
+    cluster: Option<&Cluster>,
+    dry_run: bool,
+) -> Result<Vec<&'static Migration>, MigrateError> {
+    let states = status_of(warehouse).await?;
     if let Some(changed) = states.iter().find(|state| state.standing == Standing::Changed) {
         return Err(MigrateError::Changed {
             version: changed.version,
@@ -160,9 +215,11 @@ pub async fn up(
         let create = warehouse.server.query("CREATE DATABASE IF NOT EXISTS ?");
         create.bind(Identifier(warehouse.database())).execute().await.map_err(explain)?;
     }
+    warehouse.record_place().await.map_err(explain)?;
     warehouse.run(LEDGER).await.map_err(explain)?;
     for migration in &pending {
-        warehouse.run(migration.sql).await.map_err(|error| MigrateError::Statement {
+        let sql = warehouse.rendered(cluster, migration.sql);
+        warehouse.run(&sql).await.map_err(|error| MigrateError::Statement {
             version: migration.version,
             name: migration.name,
             cause: explain(error),
@@ -212,6 +269,7 @@ fn compare(known: &[Migration], recorded: &[Record]) -> Vec<MigrationState> {
     for record in recorded {
         let same = known.iter().find(|migration| migration.version == record.version);
         let standing = match same {
+            None if record.name.starts_with(CONTRACTS) => Standing::Contracted,
             None => Standing::Unknown,
             Some(migration) if migration.checksum() == record.checksum => Standing::Applied,
             Some(_) => Standing::Changed,
@@ -252,6 +310,9 @@ pub enum MigrateError {
         /// Why.
         cause: ServerError,
     },
+    /// A server is not what the settings say.
+    #[error("{0}")]
+    Misplaced(String),
     /// ClickHouse could not be asked.
     #[error(transparent)]
     ClickHouse(#[from] ServerError),
@@ -265,66 +326,4 @@ impl MigrateError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_numbered_file_of_the_folder_is_embedded_under_its_own_number() {
-        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/clickhouse");
-        let mut files: Vec<String> = std::fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|name| name.ends_with(".sql") && name.starts_with(|c: char| c.is_ascii_digit()))
-            .collect();
-        files.sort();
-        let embedded: Vec<String> =
-            ALL.iter().map(|m| format!("{:04}_{}.sql", m.version, m.name)).collect();
-        assert_eq!(files, embedded);
-        for (migration, file) in ALL.iter().zip(&files) {
-            let text = std::fs::read_to_string(format!("{folder}/{file}")).unwrap();
-            assert_eq!(migration.sql, text, "{file} is embedded under another name");
-        }
-    }
-
-    #[test]
-    fn a_migration_is_one_statement_that_may_run_twice() {
-        for migration in ALL {
-            let ends = migration.sql.lines().filter(|line| line.trim_end().ends_with(';')).count();
-            assert_eq!(ends, 0, "{}: one statement a file, without its semicolon", migration.name);
-            assert!(migration.sql.contains("IF NOT EXISTS"), "{}: not repeatable", migration.name);
-        }
-    }
-
-    #[test]
-    fn a_version_is_pending_applied_changed_or_unknown() {
-        let known = [
-            Migration { version: 1, name: "one", sql: "1" },
-            Migration { version: 2, name: "two", sql: "2" },
-            Migration { version: 3, name: "three", sql: "3" },
-        ];
-        let record = |version, checksum: &str| Record {
-            version,
-            name: "it".into(),
-            checksum: checksum.into(),
-        };
-        // Two workers recorded version 1; a program with an edited file recorded version 2 too.
-        let recorded = [
-            record(1, &known[0].checksum()),
-            record(1, &known[0].checksum()),
-            record(2, "other"),
-            record(2, &known[1].checksum()),
-            record(9, "newer"),
-        ];
-        let standings: Vec<(u32, Standing)> =
-            compare(&known, &recorded).into_iter().map(|s| (s.version, s.standing)).collect();
-        assert_eq!(
-            standings,
-            [
-                (1, Standing::Applied),
-                (2, Standing::Changed),
-                (3, Standing::Pending),
-                (9, Standing::Unknown)
-            ]
-        );
-    }
-}
+mod tests;

@@ -15,8 +15,10 @@ mod account;
 mod act;
 mod aggregate;
 pub mod block;
+mod cluster;
 mod column;
 mod config;
+mod ddl;
 mod error;
 mod export;
 mod feed;
@@ -27,7 +29,10 @@ mod key;
 mod ledger;
 pub mod migrate;
 pub mod outcome;
+mod placement;
+mod probe;
 mod quarantine;
+mod question;
 mod replay;
 mod retention;
 mod retire;
@@ -36,6 +41,8 @@ mod select;
 mod statement;
 mod tally;
 mod trace;
+mod transport;
+mod watch;
 mod wide;
 
 use std::path::PathBuf;
@@ -45,15 +52,21 @@ use std::time::Duration;
 use clickhouse::{Client, Compression};
 use tokio::sync::OnceCell;
 
+use self::cluster::{Cluster, Shard};
+use self::question::Reader;
+use crate::telemetry::WarehouseMetrics;
+
 pub use account::{BatchLine, GapLine, Incarnation, Stretch};
 pub use act::{Act, Due, Form};
+pub use cluster::ShardConfig;
 pub use config::ClickHouseConfig;
 pub use error::ServerError;
 pub(crate) use error::error_code;
 pub use hold::{ALL_TIME, Hold, NewHold};
-pub use insert::{Table, Token};
+pub use insert::{RowStream, Table, Token};
 pub use ledger::{BatchRow, GapKind, GapRow, Reach, Summary};
 pub use outcome::InsertError;
+pub use probe::{DiskSpace, ServerFacts};
 pub use quarantine::{Origin, Quarantined, Rejected, Resolution, Wanted};
 pub use replay::{Candidate, Unplanned};
 pub use retention::RetentionConfig;
@@ -78,10 +91,20 @@ pub struct Warehouse {
     database: Arc<str>,
     url: Arc<str>,
     user: Arc<str>,
+    /// Which shard of a cluster this is; `None` for the whole of one, and for one that stands alone.
+    shard: Option<Shard>,
+    /// Whether its tables are replicated.
+    is_replicated: bool,
+    /// The servers behind it, where it is the whole of a cluster.
+    cluster: Option<Arc<Cluster>>,
     /// What a read may cost.
     cost: ReadCost,
     /// The client for reads, once the user's profile is known.
-    reader: Arc<OnceCell<Client>>,
+    reader: Arc<OnceCell<Reader>>,
+    /// Where it is counted what reads cost.
+    metrics: Option<WarehouseMetrics>,
+    /// Where this one may ask others: the one that asks `url` alone.
+    home: Option<Arc<Warehouse>>,
 }
 
 /// What a read may cost; 0 for no limit.
@@ -98,49 +121,91 @@ pub struct ReadCost {
 impl Warehouse {
     /// A warehouse to talk to. Nothing is sent yet.
     pub fn connect(config: &ClickHouseConfig) -> Result<Warehouse, ConnectError> {
-        let password = config.secret().map_err(|cause| ConnectError {
+        Warehouse::over(config, &[&config.url])
+    }
+
+    /// The same for questions: while `url` takes no connection, the replicas beside it are asked.
+    /// What is written, and what delivery rests on, never goes this way: a replica that lags would
+    /// have it stored twice.
+    pub fn connect_to_ask(config: &ClickHouseConfig) -> Result<Warehouse, ConnectError> {
+        let home = Warehouse::connect(config)?;
+        if config.fallback_urls.is_empty() {
+            return Ok(home);
+        }
+        let urls: Vec<&str> = config.urls().collect();
+        Ok(Warehouse { home: Some(Arc::new(home)), ..Warehouse::over(config, &urls)? })
+    }
+
+    fn over(config: &ClickHouseConfig, urls: &[&str]) -> Result<Warehouse, ConnectError> {
+        let password = config.secret().map_err(|cause| ConnectError::Password {
             path: config.password_file.clone().unwrap_or_default(),
             cause,
         })?;
+        let cluster = Cluster::connect(config)?;
+        let database = match &cluster {
+            Some(_) => cluster::whole(&config.database),
+            None => config.database.clone(),
+        };
         let compression = if config.compression { Compression::Lz4 } else { Compression::None };
-        let server = Client::default()
-            .with_url(&config.url)
+        let server = transport::client(urls, config.ca_file.as_deref())?
             .with_user(&config.user)
             .with_password(password)
             .with_compression(compression);
         Ok(Warehouse {
-            client: server.clone().with_database(&config.database),
+            client: server.clone().with_database(database),
             server,
             database: config.database.as_str().into(),
-            url: config.url.as_str().into(),
+            url: match &cluster {
+                Some(cluster) => cluster.addresses(&config.url).into(),
+                None => urls.join(", ").into(),
+            },
             user: config.user.as_str().into(),
+            shard: None,
+            is_replicated: false,
+            cluster,
             cost: ReadCost::default(),
             reader: Arc::default(),
+            metrics: None,
+            home: None,
         })
     }
 
     /// The same, but whose reads may cost no more than this, wherever the user's profile lets us
     /// say so.
     pub fn with_cost(self, cost: ReadCost) -> Warehouse {
-        Warehouse { cost, reader: Arc::default(), ..self }
+        let home = self.home.as_deref().cloned().map(|home| Arc::new(home.with_cost(cost)));
+        Warehouse { cost, reader: Arc::default(), home, ..self }
     }
 
-    /// Name of the database.
+    /// The same, but what its reads cost is counted.
+    pub fn with_metrics(self, metrics: &WarehouseMetrics) -> Warehouse {
+        let home = self.home.as_deref().cloned().map(|home| Arc::new(home.with_metrics(metrics)));
+        Warehouse { metrics: Some(metrics.clone()), reader: Arc::default(), home, ..self }
+    }
+
+    /// Name of the database that holds the tables.
     pub fn database(&self) -> &str {
         &self.database
     }
 
-    /// Run one statement that answers nothing, as it stands: no `?` is looked at. For migrations
-    /// and tests; never with a value from outside in it.
+    /// Run one statement that answers nothing, as it stands: no `?` is looked at. Of a cluster, on the
+    /// tables over all shards, which take no writing; see [`Warehouse::shards`]. For migrations and tests; never with a value from outside in it.
     pub async fn run(&self, statement: &str) -> Result<(), clickhouse::error::Error> {
         // Since 26.2 inserts are asynchronous by default; a statement that has returned is done.
-        self.client.query_raw(statement).with_setting("async_insert", "0").execute().await
+        let query = self.client.query_raw(statement).with_setting("async_insert", "0");
+        // A replica that has not yet heard of a change of a table refuses the next one.
+        let query = if self.is_replicated { query.with_setting("alter_sync", "2") } else { query };
+        query.execute().await
     }
 
     /// The one text column of a statement's rows, as it stands: no `?` is looked at. For tests and
     /// operators; never with a value from outside in it.
     pub async fn read(&self, statement: &str) -> Result<Vec<String>, clickhouse::error::Error> {
-        self.client.query_raw(statement).fetch_all().await
+        let client = match &self.cluster {
+            Some(_) => cluster::over_all_shards(self.client.clone()),
+            None => self.client.clone(),
+        };
+        client.query_raw(statement).fetch_all().await
     }
 
     /// The client, for writing.
@@ -148,9 +213,14 @@ impl Warehouse {
         &self.client
     }
 
+    /// The one that asks `url` alone: for answers that must lack nothing that is stored.
+    pub(crate) fn home(&self) -> &Warehouse {
+        self.home.as_deref().unwrap_or(self)
+    }
+
     /// The client, for reading. A profile with `readonly = 1` lets us set nothing and needs
     /// nothing, one with `readonly = 2` lets us set all but that; so the first read asks.
-    pub(crate) async fn reader(&self) -> Result<&Client, clickhouse::error::Error> {
+    pub(crate) async fn reader(&self) -> Result<&Reader, clickhouse::error::Error> {
         let ask = || async {
             let sql = "SELECT toUInt8(getSetting('readonly'))";
             let readonly = self.server.query(sql).fetch_one::<u8>().await?;
@@ -164,21 +234,34 @@ impl Warehouse {
                     .with_setting("max_rows_to_read", rows.to_string())
                     .with_setting("max_bytes_to_read", bytes.to_string());
             }
+            if readonly != 1 && self.cluster.is_some() {
+                client = cluster::over_all_shards(client);
+            }
             if readonly == 0 {
                 client = client.with_setting("readonly", "1");
             }
-            Ok(client)
+            Ok(Reader { client, metrics: self.metrics.clone() })
         };
         self.reader.get_or_try_init(ask).await
     }
 }
 
-/// The password file cannot be read.
+/// The settings make no way to ClickHouse.
 #[derive(Debug, thiserror::Error)]
-#[error("clickhouse.password_file {}: {cause}; name a file that this user may read", path.display())]
-pub struct ConnectError {
-    path: PathBuf,
-    cause: std::io::Error,
+pub enum ConnectError {
+    /// The password file cannot be read.
+    #[error(
+        "clickhouse.password_file {}: {cause}; name a file that this user may read", path.display()
+    )]
+    Password {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
+    /// No client can be made.
+    #[error(transparent)]
+    Transport(#[from] transport::TransportError),
 }
 
 #[cfg(test)]

@@ -189,7 +189,7 @@ impl Warehouse {
              FROM quarantine WHERE {IS_LOG} AND kafka_offset BETWEEN ? AND ?
              ORDER BY kafka_offset, kafka_index"
         );
-        let client = self.reader().await?.clone().with_validation(false);
+        let client = self.shard_of(log).reader().await?.client.clone().with_validation(false);
         let query = bind(client.query(&sql), log).bind(range.first).bind(range.last);
         soon(query.fetch_all::<Rejected>()).await
     }
@@ -202,7 +202,7 @@ impl Warehouse {
     ) -> Result<Vec<Quarantined>, ServerError> {
         let asked = async {
             // The client would check bytes against text, and tuples by their names.
-            let client = self.reader().await?.clone().with_validation(false);
+            let client = self.reader().await?.client.clone().with_validation(false);
             soon(bind(bind(client.query(sql))).fetch_all::<Quarantined>()).await
         };
         asked.await.map_err(|error| self.explain(error))

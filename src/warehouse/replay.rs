@@ -164,7 +164,7 @@ impl Warehouse {
              LIMIT ?"
         );
         let asked = async {
-            let client = self.reader().await?.clone().with_validation(false);
+            let client = self.reader().await?.client.clone().with_validation(false);
             let mut query = client.query(&sql);
             if let Some(Origin { topic, incarnation, partition, offset, index }) = after {
                 query = query.bind(topic).bind(incarnation).bind(partition).bind(offset);
@@ -231,7 +231,7 @@ impl Warehouse {
              ORDER BY p.sequence"
         );
         let asked = async {
-            let client = self.reader().await?.clone().with_validation(false);
+            let client = self.reader().await?.client.clone().with_validation(false);
             let of_plan = |query| bind(query, lane).bind(range.first).bind(range.last);
             let query = of_plan(of_plan(client.query(&sql)).bind(&*lane.cluster));
             soon(query.fetch_all::<Candidate>()).await
@@ -264,7 +264,7 @@ impl Warehouse {
             stored("", "quarantine"),
         );
         let of_range = |query| bind(query, lane).bind(range.first).bind(range.last);
-        let query = of_range(of_range(of_range(self.client().query(&sql))));
+        let query = of_range(of_range(of_range(self.shard_of(lane).client().query(&sql))));
         let query = query.bind(&*lane.cluster).bind(&*lane.topic);
         // Rows that were deleted by hand are written again: no repeat is swallowed.
         let query = query.with_setting("insert_deduplicate", "0").with_setting("async_insert", "0");

@@ -11,12 +11,13 @@
 //!
 //! Deliberately unknown here: HTTP parameters, cursors.
 
-use clickhouse::{Client, error::Error};
+use clickhouse::error::Error;
 use uuid::Uuid;
 
 use super::aggregate;
 use super::column;
 use super::feed;
+use super::question::Reader;
 use super::statement::{Statement, TooMany};
 use super::wide::{Key, TooLong, Wide};
 use super::{READ_TIMEOUT, Warehouse, error_code};
@@ -114,12 +115,12 @@ impl EventReader for Warehouse {
     }
 
     fn extents(&self) -> Answer<'_, Extents> {
-        Box::pin(self.in_time(async move { feed::extents(self.reader().await?).await }))
+        Box::pin(self.in_time(async move { feed::extents(self.home().reader().await?).await }))
     }
 
     fn feed<'a>(&'a self, query: &'a FeedQuery) -> Answer<'a, FeedPage> {
         Box::pin(self.in_time(async move {
-            feed::page(self.reader().await?, query, self.cost.page_bytes).await
+            feed::page(self.home().reader().await?, query, self.cost.page_bytes).await
         }))
     }
 
@@ -141,7 +142,7 @@ pub(super) fn sees_nothing(tenants: &TenantScope) -> bool {
 /// The keys of one page, and whether there are more. Repeats stand side by side, so folding them
 /// may leave too few: then it goes on behind them, in rounds that grow.
 async fn walked(
-    client: &Client,
+    client: &Reader,
     query: &Query,
     (by, direction): (TimeField, Direction),
     mut after: Option<Place>,
@@ -184,7 +185,7 @@ async fn walked(
 /// The keys of a page that begins behind so many events: all keys are put in order, and nothing
 /// but keys and what they are ordered by.
 async fn skipped(
-    client: &Client,
+    client: &Reader,
     query: &Query,
     fields: &[(SortField, Direction)],
     (by, direction): (TimeField, Direction),

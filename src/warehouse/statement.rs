@@ -11,12 +11,12 @@
 
 use std::collections::BTreeSet;
 
-use clickhouse::Client;
 use clickhouse::error::Error;
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::column;
+use super::question::{Question, Reader};
 use crate::event::Micros;
 use crate::query::{
     Direction, Field, Filter, Pattern, Place, Selection, SortField, TargetField, TenantScope,
@@ -70,12 +70,13 @@ impl Statement {
         self
     }
 
-    pub(super) fn ask(&self, client: &Client) -> Result<clickhouse::query::Query, Error> {
+    pub(super) fn ask<'r>(&self, reader: &'r Reader) -> Result<Question<'r>, Error> {
         if self.values.len() > MOST_VALUES {
             return Err(Error::Other(Box::new(TooMany)));
         }
-        let query = client.query(&self.sql);
-        Ok(self.values.iter().fold(query, |query, value| query.bind(value)))
+        let query = reader.query(&self.sql);
+        let query = self.values.iter().fold(query, |query, value| query.bind(value));
+        Ok(Question { reader, query })
     }
 
     /// ` FROM events WHERE` what is asked about.

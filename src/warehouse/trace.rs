@@ -156,7 +156,7 @@ impl Warehouse {
              ORDER BY ingested_at, first_offset"
         );
         self.in_time(async {
-            let query = self.reader().await?.query(&sql).bind(offset).bind(offset);
+            let query = self.shard_of(log).reader().await?.query(&sql).bind(offset).bind(offset);
             super::ledger::bind(query, log).bind(offset).bind(offset).fetch_all().await
         })
         .await

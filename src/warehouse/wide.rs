@@ -11,11 +11,12 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use clickhouse::{Client, Row, error::Error};
+use clickhouse::{Row, error::Error};
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::column;
+use super::question::Reader;
 use super::row::EventRow;
 use super::statement::Statement;
 use crate::event::{Micros, StoredEvent};
@@ -61,7 +62,7 @@ impl Wide<'_> {
     /// The events of some keys, in their order.
     pub(super) async fn events(
         &self,
-        client: &Client,
+        client: &Reader,
         keys: &[Key],
     ) -> Result<Vec<StoredEvent>, Error> {
         let mut events = Vec::with_capacity(keys.len());
@@ -78,6 +79,7 @@ impl Wide<'_> {
                 }
             }
             read_bytes += rows.decoded_bytes();
+            client.count(rows.summary());
             let with_repeats = |key: &Key| {
                 let event = found.remove(&key.place())?;
                 Some(StoredEvent { repeats: key.repeats, ..event })

@@ -144,7 +144,8 @@ impl Ledger {
             let lag = self.lag(records);
             assert!(account.duplicated.is_empty(), "{account}");
             if account.missing.is_empty() && lag.is_empty() {
-                self.verify(records).await;
+                let topics = records.keys().map(|(topic, _)| topic.clone()).collect();
+                self.verify(topics).await;
                 return account;
             }
             assert!(Instant::now() < deadline, "{account}\nnot committed: {lag:?}");
@@ -152,14 +153,13 @@ impl Ledger {
         }
     }
 
-    /// `trailhouse verify` must come to the same end, by what `batches` says.
-    async fn verify(&self, records: &BTreeMap<Lane, Ranges>) {
+    /// `trailhouse verify` must find nothing wrong, by what `batches` says; also while workers go on.
+    pub async fn verify(&self, topics: BTreeSet<String>) {
         let config = KafkaConfig {
             brokers: self.kafka.bootstrap.clone(),
             cluster: CLUSTER.to_owned(),
             ..KafkaConfig::default()
         };
-        let topics: BTreeSet<String> = records.keys().map(|(topic, _)| topic.clone()).collect();
         let ends = tokio::task::spawn_blocking(move || {
             log_ends(&config, &topics.iter().map(String::as_str).collect::<Vec<_>>()).unwrap()
         });

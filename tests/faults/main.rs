@@ -25,4 +25,5 @@ mod matrix;
 mod proxy;
 mod scene;
 mod soak;
+mod trickle;
 mod worker;

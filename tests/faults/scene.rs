@@ -144,6 +144,12 @@ impl Scene {
         Worker::start(self.dir.path(), &self.config, &launch)
     }
 
+    /// A worker of an older release, where `TRAILHOUSE_OLD_PROGRAM` names one; else of this one.
+    pub fn old_worker(&self) -> Worker {
+        let program = std::env::var_os("TRAILHOUSE_OLD_PROGRAM").map(Into::into);
+        Worker::start(self.dir.path(), &self.config, &Launch { program, ..Launch::default() })
+    }
+
     /// A worker that would close its batches elsewhere than those before it.
     pub fn successor(&self) -> Worker {
         let mut config = self.config.clone();

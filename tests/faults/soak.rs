@@ -15,19 +15,15 @@
 //! Deliberately unknown here: how exactly-once is done, except that it can be switched off.
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rdkafka::producer::Producer as _;
 use trailhouse::demo::{ClickHouseServer, KafkaBroker};
 
 use crate::chaos::{Chaos, Counts};
-use crate::harness::{self, DEADLINE};
-use crate::kafka::{Kafka, Record, send};
+use crate::harness;
 use crate::ledger::{Account, Ranges};
-use crate::scene::{Engines, Scene, event};
+use crate::scene::{Engines, Scene};
+use crate::trickle::Trickle;
 
 /// How hard, how long.
 struct Soak {
@@ -134,48 +130,6 @@ impl fmt::Display for Report {
             writeln!(f, "{count:>8} {name} (by the logs)")?;
         }
         write!(f, "{}", self.account)
-    }
-}
-
-/// Records at a rate, until it is ended.
-struct Trickle {
-    ended: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-}
-
-impl Trickle {
-    fn begin(kafka: &Kafka, topic: &str, partitions: i32, rate: u64) -> Trickle {
-        const BURST_EVERY: Duration = Duration::from_millis(100);
-        let ended = Arc::new(AtomicBool::new(false));
-        let (own, kafka, topic) = (Arc::clone(&ended), kafka.clone(), topic.to_owned());
-        let thread = thread::spawn(move || {
-            let producer = kafka.producer(None);
-            let mut numbers = 0..;
-            while !own.load(Ordering::Relaxed) {
-                let burst = numbers.by_ref().take((rate / 10).max(1) as usize);
-                let record = |n: u64| {
-                    let month = if n.is_multiple_of(7) { "02" } else { "01" };
-                    let payload = match n % 50 {
-                        13 => format!("no event {n}").into_bytes(),
-                        _ => event(n, &format!("2026-{month}-15T00:00:00Z")),
-                    };
-                    Record {
-                        partition: (n % partitions as u64) as i32,
-                        payload,
-                        ..Record::default()
-                    }
-                };
-                send(&producer, &topic, burst.map(record));
-                thread::sleep(BURST_EVERY);
-            }
-            producer.flush(DEADLINE).unwrap();
-        });
-        Trickle { ended, thread }
-    }
-
-    fn end(self) {
-        self.ended.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap();
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Launch<'l> {
     pub failpoints: &'l str,
     /// Further arguments, such as `--accept-gap`.
     pub arguments: &'l [&'l str],
+    /// Another program than the one under test: an older one.
+    pub program: Option<PathBuf>,
 }
 
 /// A process that consumes.
@@ -49,10 +51,10 @@ impl Worker {
     pub fn start(dir: &Path, config: &Config, launch: &Launch<'_>) -> Worker {
         let name = harness::unique("worker");
         let file = dir.join(format!("{name}.toml"));
-        fs::write(&file, toml::to_string(config).unwrap()).unwrap();
+        fs::write(&file, settings(config)).unwrap();
         let log = dir.join(format!("{name}.log"));
         let output = File::create(&log).unwrap();
-        let program = program();
+        let program = launch.program.as_deref().unwrap_or_else(|| program());
         let mut command = Command::new(program);
         // By the launcher of engines, which asks the kernel to end it with this process.
         command
@@ -190,6 +192,22 @@ impl Drop for Worker {
             eprintln!("--- the log of {} ends:\n{}", self.name, &text[begin..]);
         }
     }
+}
+
+/// What differs from the defaults, as an operator writes it: an older program knows no newer setting.
+fn settings(config: &Config) -> String {
+    fn strip(table: &mut toml::Table, defaults: &toml::Table) {
+        table.retain(|name, value| match (value, defaults.get(name)) {
+            (toml::Value::Table(own), Some(toml::Value::Table(defaults))) => {
+                strip(own, defaults);
+                !own.is_empty()
+            }
+            (value, default) => default != Some(value),
+        });
+    }
+    let mut table = toml::Table::try_from(config).unwrap();
+    strip(&mut table, &toml::Table::try_from(Config::default()).unwrap());
+    table.to_string()
 }
 
 /// A copy of the binary, made once.

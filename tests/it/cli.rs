@@ -35,6 +35,7 @@ fn every_subcommand_has_help_with_an_example() {
         "quarantine",
         "key",
         "check",
+        "config",
         "verify",
         "receipt",
     ] {
@@ -69,6 +70,44 @@ fn a_bad_configuration_is_told_whole_and_ends_with_78() {
     ] {
         assert!(told.contains(wanted), "{wanted}\nin\n{told}");
     }
+}
+
+#[test]
+fn the_version_names_the_source_and_the_target_it_was_built_of() {
+    let output = trailhouse(&["--version"]);
+    assert_eq!(output.status.code(), Some(0));
+    let (told, target) = (text(&output.stdout), std::env::consts::ARCH);
+    assert!(told.starts_with(concat!("trailhouse ", env!("CARGO_PKG_VERSION"), " (")), "{told}");
+    assert!(told.contains(&format!(", {target}-")) && told.ends_with(")\n"), "{told}");
+}
+
+/// The build script by itself, as a release build runs it: in a clone, in a tarball's folder, told.
+#[test]
+fn a_release_knows_its_commit_or_says_that_it_does_not() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let dir = tempfile::tempdir().unwrap();
+    let script = dir.path().join("build");
+    let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
+    let compile = ["--edition", "2024", "-o", script.to_str().unwrap(), "build.rs"];
+    assert!(Command::new(rustc).current_dir(root).args(compile).status().unwrap().success());
+    let commit = |folder: &std::path::Path, profile: &str, told: &str| {
+        let mut script = Command::new(&script);
+        script.current_dir(folder).env("PROFILE", profile).env("TARGET", "t");
+        let told = text(&script.env("TRAILHOUSE_COMMIT", told).output().unwrap().stdout);
+        let mut lines = told.lines();
+        lines
+            .find_map(|line| line.strip_prefix("cargo::rustc-env=TRAILHOUSE_COMMIT="))
+            .map(str::to_owned)
+    };
+    let shown = Command::new("git").current_dir(root).args(["rev-parse", "HEAD"]).output().unwrap();
+    let cloned = commit(std::path::Path::new(root), "release", "").unwrap();
+    let (hash, date) = cloned.split_once(' ').unwrap();
+    assert!(hash.len() >= 12 && text(&shown.stdout).starts_with(hash), "{cloned}");
+    assert!(date.len() == 10 && date.starts_with("20"), "{cloned}");
+    let without = |profile, told| commit(dir.path(), profile, told).unwrap();
+    assert_eq!(without("release", ""), "unknown commit");
+    assert_eq!(without("release", "5f0c9ae2b1d3 2026-11-21"), "5f0c9ae2b1d3 2026-11-21");
+    assert_eq!(without("debug", ""), "development build");
 }
 
 #[test]

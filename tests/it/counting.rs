@@ -48,12 +48,15 @@ fn all(tenants: TenantScope) -> Selection {
 
 #[test]
 fn clickhouse_counts_what_the_naive_reader_counts() {
+    hold_counts_to_naive(&harness::clickhouse(), 150);
+}
+
+pub(crate) fn hold_counts_to_naive(warehouse: &Warehouse, cases: u32) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let warehouse = harness::clickhouse();
     let mut runner =
-        TestRunner::new(Config { cases: 150, failure_persistence: None, ..Config::default() });
+        TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let events = sample(&mut runner);
-    runtime.block_on(store(&warehouse, &events));
+    runtime.block_on(store(warehouse, &events));
     let naive = MemoryReader { events };
 
     let interval = select(Interval::ALL.to_vec());

@@ -9,9 +9,11 @@
 //!
 //! Deliberately unknown here: whether the prose is true.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 use trailhouse::event::Reason;
+use trailhouse::telemetry::{Listed, Metrics, VerifyMetrics};
 
 use crate::house::{read, root, tracked};
 
@@ -33,8 +35,8 @@ fn every_command_in_the_documents_is_understood() {
 #[test]
 fn every_example_in_the_help_is_understood() {
     for command in [
-        "demo", "serve", "produce", "ingest", "migrate", "mappings", "key", "check", "verify",
-        "receipt",
+        "demo", "serve", "produce", "ingest", "migrate", "mappings", "key", "check", "config",
+        "verify", "receipt",
     ] {
         let help = help_of(&[command]);
         let (_, examples) = help.split_once("Example").unwrap();
@@ -62,13 +64,22 @@ fn every_link_in_the_documents_leads_to_a_file() {
 #[test]
 fn every_metric_and_every_reason_stands_in_the_operating_guide() {
     let guide = read("docs/OPERATING.md");
-    let telemetry = read("src/telemetry.rs");
-    let metrics: Vec<&str> =
-        telemetry.split('"').filter(|text| text.starts_with("trailhouse_")).collect();
-    assert!(metrics.len() > 5, "{metrics:?}");
-    for name in metrics.into_iter().chain(Reason::ALL.map(Reason::code)) {
+    for name in Reason::ALL.map(Reason::code) {
         assert!(guide.contains(&format!("`{name}`")), "docs/OPERATING.md lacks `{name}`");
     }
+    let row = |listed: &Listed| (listed.name.to_owned(), listed.labels.join(", "));
+    let (metrics, verify) = (Metrics::new().unwrap(), VerifyMetrics::new().unwrap());
+    let registered = metrics.listed.iter().chain(verify.listed()).map(row);
+    let (_, table) = guide.split_once("| metric | labels | is |").unwrap();
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let documented = rows.map(|line| {
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        (cells[1].trim_matches('`').to_owned(), cells[2].to_owned())
+    });
+    let mut documented: BTreeSet<(String, String)> = documented.collect();
+    assert!(documented.remove(&("process_*".to_owned(), String::new())));
+    let registered: BTreeSet<(String, String)> = registered.collect();
+    assert_eq!(documented, registered, "names and labels, as the guide and the code have them");
 }
 
 /// The arguments of every `trailhouse` or `cargo run` in the fenced blocks of a document.

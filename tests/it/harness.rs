@@ -18,10 +18,10 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use trailhouse::app::{Role, Service};
 use trailhouse::config::{Config, Loaded};
-use trailhouse::demo::{Broker, BrokerMode, ClickHouseServer, USER, watermarks};
+use trailhouse::demo::{Broker, BrokerMode, CLUSTER, ClickHouseServer, USER, watermarks};
 use trailhouse::gateway::{Outgoing, Sender};
 use trailhouse::source::TopicConfig;
-use trailhouse::warehouse::{ClickHouseConfig, Tally, Warehouse, migrate};
+use trailhouse::warehouse::{ClickHouseConfig, ShardConfig, Tally, Warehouse, migrate};
 
 /// How long anything may take before a test gives up on it.
 pub const DEADLINE: Duration = Duration::from_secs(60);
@@ -47,6 +47,17 @@ pub fn clickhouse_server() -> &'static ClickHouseServer {
     server
 }
 
+/// Two that are the shards of one cluster, for all tests.
+pub fn clickhouse_shards() -> &'static [ClickHouseServer] {
+    static SHARDS: OnceLock<(Vec<ClickHouseServer>, [TempDir; 2])> = OnceLock::new();
+    let (shards, _) = SHARDS.get_or_init(|| {
+        let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let paths = dirs.each_ref().map(TempDir::path);
+        (ClickHouseServer::start_shards(&paths, exe()).unwrap(), dirs)
+    });
+    shards
+}
+
 /// A broker for all tests.
 pub fn broker() -> &'static Broker {
     static BROKER: OnceLock<(Broker, TempDir)> = OnceLock::new();
@@ -69,9 +80,26 @@ pub fn clickhouse_config() -> ClickHouseConfig {
     }
 }
 
+/// How to reach a fresh database over both shards; questions go to the second, which knows no better.
+pub fn cluster_config() -> ClickHouseConfig {
+    let shards = clickhouse_shards();
+    let shard = |server: &ClickHouseServer| ShardConfig { urls: vec![server.url()] };
+    ClickHouseConfig {
+        url: shards[1].url(),
+        cluster: CLUSTER.to_owned(),
+        shards: shards.iter().map(shard).collect(),
+        ..clickhouse_config()
+    }
+}
+
 /// A fresh database, up to date.
 pub fn clickhouse() -> Warehouse {
-    let warehouse = Warehouse::connect(&clickhouse_config()).unwrap();
+    migrated(&clickhouse_config())
+}
+
+/// A database, up to date.
+pub fn migrated(config: &ClickHouseConfig) -> Warehouse {
+    let warehouse = Warehouse::connect(config).unwrap();
     Runtime::new().unwrap().block_on(migrate::up(&warehouse, false)).unwrap();
     warehouse
 }
@@ -79,8 +107,13 @@ pub fn clickhouse() -> Warehouse {
 /// A configuration over the engines, with a fresh database, group and these topics of two
 /// partitions each, given as (topic, schema).
 pub async fn loaded(topics: &[(&str, &str)]) -> Loaded {
+    loaded_over(clickhouse_config(), topics).await
+}
+
+/// The same over tables of another set-up.
+pub async fn loaded_over(clickhouse: ClickHouseConfig, topics: &[(&str, &str)]) -> Loaded {
     let Loaded { mut config, catalog } = Config::load(None).unwrap();
-    config.clickhouse = clickhouse_config();
+    config.clickhouse = clickhouse;
     config.kafka.brokers = broker().bootstrap();
     config.kafka.group = unique("group");
     config.kafka.cluster = "test".to_owned();
@@ -95,6 +128,7 @@ pub async fn loaded(topics: &[(&str, &str)]) -> Loaded {
         })
         .collect();
     config.pipeline.batch_age_ms = 200;
+    config.pipeline.insert_unready_ms = 0;
     config.api.listen = "127.0.0.1:0".to_owned();
     let wanted: Vec<(&str, i32)> = topics.iter().map(|(name, _)| (*name, 2)).collect();
     if !wanted.is_empty() {
@@ -172,6 +206,11 @@ pub fn until_now(condition: impl Fn() -> bool) {
         assert!(Instant::now() < deadline, "the condition did not come true within {DEADLINE:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// An address of this machine that nobody listens at.
+pub fn free_address() -> String {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 /// GET a path of a service; the status and the JSON.

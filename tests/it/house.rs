@@ -46,6 +46,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("demo", &["*"]),
     ("arguments", &["*"]),
     ("main", &["*"]),
+    ("signal", &["*"]),
     ("lib", &["*"]),
 ];
 
@@ -60,7 +61,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("axum", &["api", "app"]),
     ("tower_http", &["api"]),
     ("jsonwebtoken", &["api"]),
-    ("tokio_rustls", &["api"]),
+    ("tokio_rustls", &["api", "warehouse"]),
 ];
 
 /// Where a C library is called.

@@ -8,6 +8,7 @@
 //!
 //! Deliberately unknown here: crashes; `tests/faults` has those.
 
+use trailhouse::app::Service;
 use trailhouse::demo::generate::{self, SCHEMAS};
 use trailhouse::gateway::Outgoing;
 use trailhouse::warehouse::Warehouse;
@@ -22,6 +23,10 @@ const AT: i64 = 1_767_225_600_000_000;
 fn generated(schema: &str, count: u64) -> Vec<Outgoing> {
     let made = (0..count).map(|n| generate::generate(schema, n, AT).unwrap());
     made.map(trailhouse::app::produce::outgoing).collect()
+}
+
+fn partitions(service: &Service) -> i64 {
+    service.metrics.pipeline.partitions.get()
 }
 
 async fn strings(warehouse: &Warehouse, sql: &str) -> Vec<String> {
@@ -97,11 +102,11 @@ async fn partitions_move_between_workers_without_loss_or_repeat() {
     let one = serve(&loaded).await;
     produce_all().await;
     let two = serve(&loaded).await;
-    until(async || two.metrics.partitions.get() == 3 && one.metrics.partitions.get() == 3).await;
+    until(async || partitions(&two) == 3 && partitions(&one) == 3).await;
     produce_all().await;
     one.stop().await.unwrap();
     produce_all().await;
-    until(async || two.metrics.partitions.get() == 6).await;
+    until(async || partitions(&two) == 6).await;
     let stored = until_stored(&loaded).await;
     two.stop().await.unwrap();
     assert_eq!((stored.records, stored.duplicated), (1_800, 0));
@@ -134,7 +139,7 @@ async fn one_batch_is_one_part_however_it_is_sent() {
     produce(&topic, generated("bloodhound", 3_000)).await;
     let service = serve(&loaded).await;
     until_stored(&loaded).await;
-    let batches = service.metrics.batch_records.get_sample_count();
+    let batches = service.metrics.pipeline.batch_records.get_sample_count();
     service.stop().await.unwrap();
     let warehouse = Warehouse::connect(&loaded.config.clickhouse).unwrap();
     let sql = "SELECT toString(countDistinct(name)) FROM system.part_log \

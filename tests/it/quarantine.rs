@@ -36,20 +36,25 @@ verb = { const = "create" }
 "#;
 
 /// A topic with records of a shop that nobody has a mapping for, and others that are no JSON.
-struct Scene {
+pub(crate) struct Scene {
     loaded: Loaded,
     topic: String,
     warehouse: Warehouse,
     dir: TempDir,
 }
 
-const SOLD: u64 = 40;
+pub(crate) const SOLD: u64 = 40;
 const BROKEN: u64 = 3;
 
 impl Scene {
     async fn new() -> Scene {
         let topic = unique("shop");
         let loaded = loaded(&[(&topic, "")]).await;
+        Scene::over(loaded, topic).await
+    }
+
+    /// The same, over tables of another set-up.
+    pub(crate) async fn over(loaded: Loaded, topic: String) -> Scene {
         let sold = (0..SOLD).map(|n| {
             record(format!(
                 r#"{{"id":"{n}","sold":"apples","at":"2026-0{}-01T00:00:00Z","n":{n}}}"#,
@@ -69,7 +74,7 @@ impl Scene {
     }
 
     /// From now on there is a mapping.
-    fn mend(&mut self) {
+    pub(crate) fn mend(&mut self) {
         std::fs::write(self.schemas().join("shop.toml"), SHOP).unwrap();
         self.loaded.catalog = Config::load(Some(&self.settings())).unwrap().catalog;
     }
@@ -105,7 +110,7 @@ impl Scene {
         program
     }
 
-    async fn replay(&self, selection: &Selection) -> Outcome {
+    pub(crate) async fn replay(&self, selection: &Selection) -> Outcome {
         let mut outcomes = run(&self.loaded, selection).await.unwrap();
         assert_eq!(outcomes.len(), 1, "{outcomes:?}");
         outcomes.remove(0)
@@ -116,7 +121,7 @@ impl Scene {
     }
 
     /// Every sold thing is an event of the lane, once; all that was quarantined still is.
-    async fn assert_stored_once(&self) {
+    pub(crate) async fn assert_stored_once(&self) {
         let lane = format!("@replay/{}", self.topic);
         let sql = format!(
             "SELECT concat(toString(count()), ' ', toString(uniqExact(source_id)), ' ', \

@@ -59,18 +59,21 @@ const WORDS: [&str; 6] = ["", "create", "it's", "\\'; DROP TABLE events; --", "?
 
 #[test]
 fn clickhouse_means_by_a_query_what_the_naive_reader_means() {
+    hold_pages_to_naive(&harness::clickhouse(), 200);
+}
+
+pub(crate) fn hold_pages_to_naive(warehouse: &Warehouse, cases: u32) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let warehouse = harness::clickhouse();
     let mut runner =
-        TestRunner::new(Config { cases: 200, failure_persistence: None, ..Config::default() });
+        TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let events = sample(&mut runner);
-    runtime.block_on(store(&warehouse, &events));
+    runtime.block_on(store(warehouse, &events));
     let naive = MemoryReader { events };
 
     runner
         .run(&query(), |query| {
             let (ours, naive) = runtime.block_on(async {
-                (walk(&warehouse, query.clone()).await, walk(&naive, query.clone()).await)
+                (walk(warehouse, query.clone()).await, walk(&naive, query.clone()).await)
             });
             prop_assert_eq!(ours, naive);
             Ok(())
@@ -80,12 +83,15 @@ fn clickhouse_means_by_a_query_what_the_naive_reader_means() {
 
 #[test]
 fn clickhouse_finds_by_id_what_the_naive_reader_finds() {
+    hold_ids_to_naive(&harness::clickhouse(), 100);
+}
+
+pub(crate) fn hold_ids_to_naive(warehouse: &Warehouse, cases: u32) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let warehouse = harness::clickhouse();
     let mut runner =
-        TestRunner::new(Config { cases: 100, failure_persistence: None, ..Config::default() });
+        TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let events = sample(&mut runner);
-    runtime.block_on(store(&warehouse, &events));
+    runtime.block_on(store(warehouse, &events));
     let naive = MemoryReader { events };
 
     runner
@@ -412,12 +418,14 @@ fn query() -> impl Strategy<Value = Query> {
     )
 }
 
-/// Insert in several parts, so that answers have to be merged.
+/// Insert in several parts, so that answers have to be merged; of a cluster into its shards in turn, so
+/// that repeats of one event stand on several.
 pub(crate) async fn store(warehouse: &Warehouse, events: &[StoredEvent]) {
-    for part in events.chunks(events.len().div_ceil(3)) {
+    let shards = warehouse.shards().iter().cycle();
+    for (part, shard) in events.chunks(events.len().div_ceil(3)).zip(shards) {
         let rows: Vec<String> = part.iter().map(|event| row(event).to_string()).collect();
         let insert = format!("INSERT INTO events FORMAT JSONEachRow\n{}", rows.join("\n"));
-        warehouse.run(&insert).await.unwrap();
+        shard.run(&insert).await.unwrap();
     }
 }
 

@@ -186,6 +186,8 @@ fn a_clickhouse_that_comes_late_is_waited_for_and_readiness_names_it() {
     };
     until_now(|| why().is_some_and(|(_, why)| why.contains("no ClickHouse answers")));
     assert_eq!(settings.get("/livez").0, 200);
+    let (status, body) = settings.get("/startupz");
+    assert!(status == 503 && body.contains("clickhouse"), "{status} {body}");
     let (status, why) = why().unwrap();
     assert_eq!((status, why.matches(&config.url).count()), (503, 1), "{why}");
 
@@ -193,8 +195,16 @@ fn a_clickhouse_that_comes_late_is_waited_for_and_readiness_names_it() {
     assert!(direct.run(&["migrate", "up"]).status.success());
     let _way = Way::open(&late, &there.url);
     until_now(|| settings.get("/readyz").0 == 200);
+    assert_eq!(settings.get("/startupz").0, 200);
     serving.signal("-TERM");
     assert_eq!(serving.ended(), Some(0));
+    let log = std::fs::read_to_string(settings.log()).unwrap();
+    let first = log.lines().next().unwrap_or_default();
+    for told in ["starting", "version=", "config=", &config.url, &config.database] {
+        assert!(first.contains(told), "{told} in {first}");
+    }
+    let waited = log.lines().filter(|line| line.contains("waiting for ClickHouse")).count();
+    assert!(waited <= 3, "told once, and again after half a minute: {log}");
 }
 
 #[test]

@@ -5,12 +5,16 @@
 //! # Invariants
 //! - k1 = HMAC-SHA256(key, method + request URI); k2 = HMAC(k1, first 13 characters of
 //!   `RequestDate`, which is its hour); the signature is base64(HMAC(k2, body)).
-//! - `RequestDate` (RFC 3339) is within an hour of our clock. A signature can be sent again within
-//!   that time: the scheme has nothing against it, and reading twice does no harm.
+//! - `RequestDate` (RFC 3339) is within an hour of our clock, in a zone that there is. A signature can
+//!   be sent again: the scheme has nothing against it. Not for that hour alone, for its text is signed
+//!   without the zone, and in other zones it comes again, for up to 28 hours. Clients sign in the zone
+//!   they are in, so none can be demanded; reading twice does no harm.
 //! - What is missing or malformed is told apart from what does not hold: BloodHound answers the
 //!   first 400, the second 401.
 //!
 //! Deliberately unknown here: whose key it is.
+
+use std::ops::RangeInclusive;
 
 use aws_lc_rs::hmac::{HMAC_SHA256, Key, Tag, sign, verify};
 use axum::extract::OriginalUri;
@@ -32,6 +36,9 @@ const SIGNATURE: &str = "signature";
 /// How far a request's date may be from our clock.
 const HOUR: Micros = 3_600_000_000;
 
+/// How far a zone is from UTC at most, in seconds: from 12 hours behind to 14 before.
+const ZONES_S: RangeInclusive<i32> = -12 * 3_600..=14 * 3_600;
+
 /// Characters of the date that are signed: to the hour.
 const SIGNED_DATE_CHARS: usize = 13;
 
@@ -48,7 +55,9 @@ impl Signed {
     pub fn read(headers: &HeaderMap) -> Result<Signed, Unknown> {
         let date = header(headers, DATE)?;
         let at = DateTime::parse_from_rfc3339(date)
-            .map_err(|_| Unknown::Malformed("RequestDate is not RFC 3339".into()))?;
+            .ok()
+            .filter(|at| ZONES_S.contains(&at.offset().local_minus_utc()))
+            .ok_or_else(|| Unknown::Malformed("RequestDate is not RFC 3339".into()))?;
         let signature = STANDARD
             .decode(header(headers, SIGNATURE)?)
             .map_err(|_| Unknown::Malformed("Signature is not base64".into()))?;
@@ -153,6 +162,19 @@ mod tests {
         assert_eq!(at(dated - HOUR), Ok(()));
         assert!(matches!(at(dated + HOUR + 1), Err(Unknown::Refused(_))));
         assert!(matches!(at(dated - HOUR - 1), Err(Unknown::Refused(_))));
+    }
+
+    /// What SECURITY.md says of it: the scheme's own weakness, within bounds.
+    #[test]
+    fn the_hour_that_is_signed_comes_again_in_another_zone_and_no_later_than_in_the_last() {
+        let at = |date: &str, at: Micros| {
+            let head = head(&[("RequestDate", date), ("Signature", SIGNED)]);
+            Signed::read(&head.headers)?.holds(KEY, &head, b"", at)
+        };
+        assert_eq!(at("2026-01-31T12:59:59-12:00", NOW + 13 * HOUR), Ok(()));
+        let later = at("2026-01-31T12:59:59-12:01", NOW + 13 * HOUR);
+        assert!(matches!(later, Err(Unknown::Malformed(_))), "{later:?}");
+        assert!(matches!(at("2026-01-31T12:00:00+14:01", NOW), Err(Unknown::Malformed(_))));
     }
 
     #[test]

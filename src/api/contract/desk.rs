@@ -67,7 +67,7 @@ pub(super) async fn told(api: &ApiState, head: &Parts, body: &[u8]) -> Result<Ca
         // What a client signs is the URI it asked.
         asked.uri = uri.clone();
     }
-    Ok(api.authenticator.caller(&asked, body).await?)
+    Ok(api.admitted(&asked, body).await?.caller)
 }
 
 /// Refuse a caller who is limited to some resellers: rows that say no reseller cannot be limited.

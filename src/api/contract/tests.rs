@@ -71,7 +71,9 @@ fn a_defect_and_a_question_out_of_time_are_said_in_the_contract_s_words_too() {
         let routes = Router::new()
             .route(&format!("{root}/panic"), get(async || -> &'static str { panic!("secret") }))
             .route(&format!("{root}/hang"), get(async || std::future::pending::<()>().await));
-        let speech = Speech { contracts: vec![(root.to_owned(), contract.words)], now: || 0 };
+        let metrics = crate::telemetry::Metrics::new().unwrap().api;
+        let contracts = vec![(root.to_owned(), contract.words)];
+        let speech = Speech { contracts, now: || 0, metrics };
         let api = around(routes, Duration::from_millis(50), speech);
         for (method, path, least) in
             [("GET", "panic", 500), ("GET", "hang", 500), ("POST", "hang", 405)]

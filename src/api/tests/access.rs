@@ -46,6 +46,7 @@ const ROWS: &[(&str, &str, &str, u16)] = &[
     ("GET", "/v1/quarantine", "/v1/quarantine", 403),
     ("GET", "/livez", "/livez", 200),
     ("GET", "/readyz", "/readyz", 200),
+    ("GET", "/startupz", "/startupz", 200),
     ("GET", "/metrics", "/metrics", 200),
 ];
 

@@ -3,6 +3,7 @@
 mod access;
 mod bounds;
 mod contracts;
+mod counted;
 mod document;
 pub mod fixture;
 mod known;
@@ -303,7 +304,7 @@ fn what_fails_inside_is_a_500_or_a_503_and_says_nothing_of_the_inside() {
 fn metrics_are_prometheus_text() {
     let state = state(Vec::new());
     let counter = prometheus::IntCounter::new("trailhouse_test_total", "a test").unwrap();
-    state.registry.register(Box::new(counter)).unwrap();
+    state.metrics.registry.register(Box::new(counter)).unwrap();
     let answer = get(&router(state, &ApiConfig::default()), "/metrics");
     assert!(answer.headers["content-type"].to_str().unwrap().starts_with("text/plain"));
     assert!(answer.body.as_str().unwrap().contains("trailhouse_test_total 0"), "{}", answer.body);

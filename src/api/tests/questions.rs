@@ -330,7 +330,8 @@ fn who_asks_and_what_is_mapped_is_told() {
     assert_eq!(me, json!({"id": "anonymous", "role": "admin", "all_tenants": true, "tenants": []}));
     let text = include_str!("../../../config/schemas/cockpit.toml");
     let catalog = crate::schema::Catalog::load([("f", "cockpit", text)]).unwrap();
-    let state = ApiState { catalog: Arc::new(catalog), ..state(Vec::new()) };
+    let catalog = Arc::new(catalog);
+    let state = ApiState { catalog: Arc::new(move || Arc::clone(&catalog)), ..state(Vec::new()) };
     let schemas = get(&router(state, &ApiConfig::default()), "/v1/schemas").body;
     let cockpit = &schemas["schemas"][0];
     assert_eq!(cockpit["name"], "cockpit");

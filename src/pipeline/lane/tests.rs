@@ -11,12 +11,13 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::*;
-use crate::event::{Headers, PartitionId};
+use crate::event::Headers;
 use crate::pipeline::intent::announces;
 use crate::pipeline::turn;
 use crate::schema::{Catalog, TopicRule};
+use crate::telemetry::Metrics;
 
-const LIMITS: Limits =
+pub(super) const LIMITS: Limits =
     Limits { records: 2, bytes: 1 << 20, share: 1 << 20, sending: 3, age: Duration::from_secs(1) };
 
 fn shut() -> Lane {
@@ -30,18 +31,19 @@ fn shut() -> Lane {
         log_start: 10,
         log_end: 100,
     };
-    let mut lane = Lane::new(assignment, Arc::new(normaliser), 1, &Metrics::new().unwrap());
+    let mut lane =
+        Lane::new(assignment, Arc::new(normaliser), 1, &Metrics::new().unwrap().pipeline);
     lane.turn = Turn::Closes;
     lane
 }
 
-fn lane(now: Instant) -> Lane {
+pub(super) fn lane(now: Instant) -> Lane {
     let mut lane = shut();
     lane.open(Start { offset: 10, intent_last: None, made_again_to: None }, now);
     lane
 }
 
-fn record(offset: i64) -> RawRecord<'static> {
+pub(super) fn record(offset: i64) -> RawRecord<'static> {
     RawRecord { offset, timestamp: None, key: None, headers: Headers::default(), payload: b"{}" }
 }
 
@@ -50,7 +52,7 @@ fn take(lane: &mut Lane, offsets: impl IntoIterator<Item = i64>, now: Instant) {
 }
 
 /// Announce what is ready; the batch, as it comes to be stored.
-fn announce(lane: &mut Lane, now: Instant) -> Job {
+pub(super) fn announce(lane: &mut Lane, now: Instant) -> Job {
     let commit = lane.commit_due(LIMITS, false, now).unwrap();
     assert!(announces(&commit), "{commit:?}");
     lane.remembered(&commit).unwrap()

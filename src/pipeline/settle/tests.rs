@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::event::{Headers, RawRecord};
 use crate::schema::{Catalog, TopicRule};
+use crate::telemetry::Metrics;
 use crate::warehouse::ClickHouseConfig;
 
 /// A batch of one record, which becomes a row of `quarantine`.
@@ -46,11 +47,12 @@ async fn until(condition: impl Fn() -> bool) {
 async fn a_batch_that_is_given_up_while_its_inserts_fail_leaves_nothing_failing() {
     // A port that nobody listens on: every try fails at once.
     let nobody = ClickHouseConfig { url: "http://127.0.0.1:1".into(), ..Default::default() };
-    let health = Health::default();
+    let (health, metrics) = (Health::default(), Metrics::new().unwrap());
     let settler = Arc::new(Settler {
         warehouse: Warehouse::connect(&nobody).unwrap(),
-        metrics: Metrics::new().unwrap(),
+        metrics: metrics.pipeline.clone(),
         health: health.clone(),
+        patience: Duration::ZERO,
         permits: Semaphore::new(1),
         post: None,
         posting: Semaphore::new(1),
@@ -62,5 +64,7 @@ async fn a_batch_that_is_given_up_while_its_inserts_fail_leaves_nothing_failing(
     task.abort();
     assert!(task.await.unwrap_err().is_cancelled());
     assert_eq!(health.failing(), BTreeMap::new());
+    let failed = metrics.pipeline.inserts.with_label_values(&["failed"]).get();
+    assert_eq!(failed, settler.metrics.insert_retries.get(), "every try that failed is counted");
     assert_eq!(settler.permits.available_permits(), 1);
 }

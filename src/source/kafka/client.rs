@@ -22,6 +22,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionLi
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::super::{Answer, Commit, KafkaConfig, SourceError};
+use super::statistics::Ends;
 use crate::event::PartitionId;
 use crate::telemetry::Health;
 
@@ -29,7 +30,7 @@ use crate::telemetry::Health;
 pub const PART: &str = "kafka";
 
 /// The client's properties.
-pub fn client_config(config: &KafkaConfig) -> ClientConfig {
+pub fn client_config(config: &KafkaConfig) -> Result<ClientConfig, SourceError> {
     let mut client = ClientConfig::new();
     // The newer protocol assigns on the broker's side, and refuses the settings of the older.
     let broker_assigns = config.properties.get("group.protocol").is_some_and(|p| p == "consumer");
@@ -38,9 +39,7 @@ pub fn client_config(config: &KafkaConfig) -> ClientConfig {
             .set("session.timeout.ms", config.session_timeout_ms.to_string())
             .set("partition.assignment.strategy", "cooperative-sticky");
     }
-    for (name, value) in &config.properties {
-        client.set(name, value);
-    }
+    client.extend(config.connection()?);
     client
         .set("bootstrap.servers", &config.brokers)
         .set("group.id", &config.group)
@@ -54,7 +53,7 @@ pub fn client_config(config: &KafkaConfig) -> ClientConfig {
         // How soon a full queue is looked at again: the default of a second starves a fast lane.
         .set("fetch.queue.backoff.ms", "50")
         .set_log_level(RDKafkaLogLevel::Warning);
-    client
+    Ok(client)
 }
 
 /// What the coordinator decided.
@@ -76,6 +75,8 @@ pub struct Context {
     called: AtomicBool,
     /// No broker can be reached.
     down: AtomicBool,
+    /// Where logs end, when librdkafka last said so.
+    log_ends: Mutex<Ends>,
     health: Health,
 }
 
@@ -93,6 +94,11 @@ impl Context {
     /// Answers that have come.
     pub fn answers(&self) -> MutexGuard<'_, Vec<Result<(Commit, Answer), SourceError>>> {
         self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where logs end, since this was last asked.
+    pub fn log_ends(&self) -> MutexGuard<'_, Ends> {
+        self.log_ends.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether something was called back since this was last asked: a poll that was spent on that
@@ -121,6 +127,14 @@ impl Context {
 }
 
 impl ClientContext for Context {
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.called.store(true, Ordering::Relaxed);
+        match Ends::read(statistics) {
+            Ok(ends) => *self.log_ends() = ends,
+            Err(error) => tracing::debug!(%error, "librdkafka's statistics cannot be read"),
+        }
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.called.store(true, Ordering::Relaxed);
         match level {

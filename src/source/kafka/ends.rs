@@ -57,7 +57,7 @@ pub fn topics(config: &KafkaConfig) -> Result<Vec<String>, SourceError> {
 }
 
 fn client(config: &KafkaConfig) -> Result<BaseConsumer<Quiet>, SourceError> {
-    let client = client_config(config).create_with_context(Quiet::default());
+    let client = client_config(config)?.create_with_context(Quiet::default());
     client.map_err(|error| SourceError::Fatal(format!("kafka: {error}")))
 }
 

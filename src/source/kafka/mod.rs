@@ -20,7 +20,9 @@ mod assign;
 mod client;
 mod ends;
 mod lane;
+mod probe;
 mod rebalance;
+mod statistics;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,9 +39,10 @@ use self::lane::{Lane, hand_over};
 use self::rebalance::LOOK_AGAIN;
 use super::{Answer, Commit, Intake, KafkaConfig, Source, SourceError, Waker, native};
 use crate::event::PartitionId;
-use crate::telemetry::Health;
+use crate::telemetry::{Health, SourceMetrics};
 
 pub use ends::{EndsClient, LogEnds, cluster_id, log_ends, topics};
+pub use probe::{Cluster, Probe, Readable, Trouble};
 
 /// How long reading from elsewhere may take to begin: the polling thread waits for it.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -64,6 +67,7 @@ pub struct KafkaSource {
     refused: Vec<(Commit, Answer)>,
     /// Scratch for packing a record's headers.
     headers: Vec<u8>,
+    metrics: SourceMetrics,
     waker: Arc<Waker>,
 }
 
@@ -73,8 +77,10 @@ impl KafkaSource {
         config: &KafkaConfig,
         waker: Arc<Waker>,
         health: Health,
+        metrics: &SourceMetrics,
     ) -> Result<KafkaSource, SourceError> {
-        let mut consumer: BaseConsumer<Context> = client_config(config)
+        let mut consumer: BaseConsumer<Context> = client_config(config)?
+            .set("statistics.interval.ms", statistics::EVERY_MS)
             .create_with_context(Context::new(health))
             .map_err(|error| SourceError::Fatal(format!("kafka: {error}")))?;
         let ring = Arc::clone(&waker);
@@ -98,6 +104,7 @@ impl KafkaSource {
             looked: Instant::now(),
             refused: Vec::new(),
             headers: Vec::new(),
+            metrics: metrics.clone(),
             waker,
         })
     }
@@ -133,7 +140,8 @@ impl KafkaSource {
         if !self.consumer.context().seems_down() || self.looked.elapsed() < EVERY {
             return;
         }
-        if self.consumer.client().fetch_cluster_id(Duration::from_millis(500)).is_some() {
+        // Asked for, not remembered, as the id of the cluster is.
+        if self.consumer.fetch_metadata(None, Duration::from_millis(500)).is_ok() {
             self.consumer.context().is_up();
         }
         self.looked = Instant::now();
@@ -186,6 +194,12 @@ impl Source for KafkaSource {
         self.look_for_brokers();
         self.rebalance(intake)?;
         self.look(intake)?;
+        let ends = std::mem::take(&mut *consumer.context().log_ends());
+        for lane in self.lanes.iter().filter(|lane| !ends.is_empty() && lane.is_told) {
+            if let Some(end) = ends.of(&lane.partition) {
+                intake.log_end(&lane.partition, end);
+            }
+        }
         for lane in &mut self.lanes {
             idle &= !lane.drain(&consumer, &mut self.headers, intake);
         }

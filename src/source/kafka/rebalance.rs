@@ -37,9 +37,13 @@ impl KafkaSource {
         loop {
             // Not held while the note is acted on: Kafka is asked then, and may call back.
             let Some(note) = consumer.context().rebalances().pop_front() else { return Ok(()) };
-            let done = match &note {
-                Rebalance::Assigned(partitions) => self.assign(partitions, intake),
-                Rebalance::Revoked(partitions) => self.revoke(partitions, intake),
+            let is_lost = consumer.assignment_lost();
+            let (kind, done) = match &note {
+                Rebalance::Assigned(partitions) => ("assigned", self.assign(partitions, intake)),
+                Rebalance::Revoked(partitions) if is_lost => {
+                    ("lost", self.revoke(partitions, intake))
+                }
+                Rebalance::Revoked(partitions) => ("revoked", self.revoke(partitions, intake)),
             };
             match done {
                 Err(SourceError::Unavailable { what, cause }) => {
@@ -50,6 +54,7 @@ impl KafkaSource {
                 }
                 done => done?,
             }
+            self.metrics.rebalances.with_label_values(&[kind]).inc();
             self.again = None;
         }
     }

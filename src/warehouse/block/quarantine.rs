@@ -14,8 +14,9 @@ use arrow_array::builder::{
 };
 use arrow_array::{ArrayRef, RecordBatch};
 
-use super::{Block, BlockError, PositionColumns, Words, timestamps};
-use crate::event::{Headers, Micros, Position, Rejection};
+use super::words::Words;
+use super::{Block, BlockError, PositionColumns, timestamps};
+use crate::event::{Headers, LogId, Micros, Place, Rejection};
 
 /// The rows of `quarantine` of one batch.
 pub struct QuarantineBlock {
@@ -30,8 +31,9 @@ pub struct QuarantineBlock {
     position: PositionColumns,
 }
 
-impl Default for QuarantineBlock {
-    fn default() -> Self {
+impl QuarantineBlock {
+    /// Rows of a log.
+    pub fn new(log: &LogId) -> QuarantineBlock {
         QuarantineBlock {
             received_at: timestamps(),
             tenant: Words::default(),
@@ -41,15 +43,13 @@ impl Default for QuarantineBlock {
             key: BinaryBuilder::new(),
             headers: MapBuilder::new(None, StringBuilder::new(), BinaryBuilder::new()),
             raw: BinaryBuilder::new(),
-            position: PositionColumns::default(),
+            position: PositionColumns::new(log),
         }
     }
-}
 
-impl QuarantineBlock {
     /// How many rows there are.
     pub fn rows(&self) -> usize {
-        self.reason.len()
+        self.received_at.len()
     }
 
     /// Append one rejection, with its record's key and headers so that it can be replayed whole.
@@ -58,14 +58,14 @@ impl QuarantineBlock {
         rejection: &Rejection<'_>,
         key: Option<&[u8]>,
         headers: Headers<'_>,
-        position: &Position<'_>,
+        place: Place,
         received_at: Micros,
     ) -> Result<(), BlockError> {
         self.received_at.append_value(received_at);
-        self.tenant.append(rejection.tenant)?;
-        self.reason.append(rejection.reason.code())?;
+        self.tenant.push(rejection.tenant);
+        self.reason.push(rejection.reason.code());
         self.sentence.append_value(&rejection.sentence);
-        self.mapping.append(rejection.mapping)?;
+        self.mapping.push(rejection.mapping);
         self.key.append_value(key.unwrap_or_default());
         for (name, value) in headers.iter() {
             self.headers.keys().append_value(name);
@@ -73,22 +73,23 @@ impl QuarantineBlock {
         }
         self.headers.append(true)?;
         self.raw.append_value(rejection.raw);
-        self.position.push(position)
+        self.position.push(place);
+        Ok(())
     }
 
-    /// The rows, to be sent.
-    pub fn finish(mut self) -> Result<Block, BlockError> {
+    /// The rows so far, to be sent.
+    pub fn finish(&mut self) -> Result<Block, BlockError> {
         let mut columns: Vec<(&str, ArrayRef)> = vec![
             ("received_at", Arc::new(self.received_at.finish())),
-            ("tenant", Arc::new(self.tenant.finish())),
-            ("reason", Arc::new(self.reason.finish())),
+            ("tenant", self.tenant.finish()?),
+            ("reason", self.reason.finish()?),
             ("sentence", Arc::new(self.sentence.finish())),
-            ("mapping", Arc::new(self.mapping.finish())),
+            ("mapping", self.mapping.finish()?),
             ("key", Arc::new(self.key.finish())),
             ("headers", Arc::new(self.headers.finish())),
             ("raw", Arc::new(self.raw.finish())),
         ];
-        self.position.finish(&mut columns);
+        self.position.finish(&mut columns)?;
         Ok(Block(RecordBatch::try_from_iter(columns)?))
     }
 }

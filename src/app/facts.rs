@@ -1,0 +1,121 @@
+//! What a process says of itself when it starts: the line of the log, and metrics that describe it.
+//!
+//! In: [`Loaded`] settings and mappings, a role. Out: a line; digests on metrics.
+//!
+//! # Invariants
+//! - No secret is in the line, nor in what the digest is of: a value is left out where its name says
+//!   that it is one.
+//! - The same settings have the same digest on every machine.
+//!
+//! Deliberately unknown here: what the settings mean.
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::{Role, expiry};
+use crate::config::{Config, Loaded};
+use crate::telemetry::{COMMIT, Metrics, VERSION};
+
+/// Say what starts, with which settings, and what it will connect to.
+pub fn tell(loaded: &Loaded, role: Role) {
+    let Config { kafka, clickhouse, api, pipeline, .. } = &loaded.config;
+    let topics: Vec<&str> = kafka.topics.iter().map(|topic| topic.name.as_str()).collect();
+    let properties: Vec<&str> = kafka.properties.keys().map(String::as_str).collect();
+    tracing::info!(
+        version = VERSION,
+        commit = COMMIT,
+        ?role,
+        config = digest(&loaded.config),
+        mappings = loaded.catalog.mappings().count(),
+        kafka = kafka.brokers,
+        group = kafka.group,
+        topics = topics.join(","),
+        kafka_properties = properties.join(","),
+        clickhouse = without_user(&clickhouse.url),
+        database = clickhouse.database,
+        user = clickhouse.user,
+        memory_bytes = pipeline.memory_bytes,
+        listen = api.listen,
+        auth = api.auth.mode,
+        tls = api.tls.certificate_file.is_some(),
+        "starting"
+    );
+}
+
+/// Describe what is in force on metrics; also after a reload.
+pub fn describe(loaded: &Loaded, metrics: &Metrics) {
+    let mappings = loaded.catalog.mappings().map(|mapping| {
+        let digest = loaded.catalog.digest(&mapping.name).unwrap_or_default();
+        (mapping.name.clone(), mapping.version, digest.to_owned())
+    });
+    let mappings: Vec<(String, u16, String)> = mappings.collect();
+    metrics.process.in_force(&digest(&loaded.config), &mappings);
+    let of_api = loaded.config.api.tls.certificate_file.clone();
+    let of_kafka = loaded.config.kafka.security.certificate_file.clone();
+    for (file, path) in [("tls", of_api), ("kafka", of_kafka)] {
+        if let Some(ends) = path.and_then(|path| expiry::of_file(&path)) {
+            metrics.process.certificate_ends(file, ends);
+        }
+    }
+}
+
+/// The first 12 hex digits of the settings' SHA-256, without secrets.
+fn digest(config: &Config) -> String {
+    // INVARIANT: settings are texts, numbers and lists of them.
+    let mut settings = serde_json::to_value(config).unwrap_or_default();
+    conceal(&mut settings);
+    let digest = Sha256::digest(settings.to_string());
+    digest[..6].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Empty every value whose name says that it is a secret.
+fn conceal(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                let is_file = name.ends_with("_file") || name.ends_with(".location");
+                let is_secret = ["password", "secret", ".pem"].iter().any(|s| name.contains(s));
+                if is_secret && !is_file {
+                    *value = Value::Null;
+                }
+                conceal(value);
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(conceal),
+        _ => {}
+    }
+}
+
+/// An address without the user that may stand in it.
+fn without_user(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
+        _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_changes_with_the_settings_and_not_with_their_secrets() {
+        let mut config = Config::default();
+        let before = digest(&config);
+        assert_eq!(before.len(), 12);
+        config.clickhouse.password = "hunter2".to_owned();
+        config.kafka.properties.insert("sasl.password".to_owned(), "hunter2".to_owned());
+        config.kafka.properties.insert("sasl.password".to_owned(), "hunter3".to_owned());
+        let with_secrets = digest(&config);
+        config.kafka.properties.insert("sasl.password".to_owned(), "hunter4".to_owned());
+        assert_eq!(digest(&config), with_secrets);
+        config.clickhouse.database = "other".to_owned();
+        assert_ne!(digest(&config), with_secrets);
+    }
+
+    #[test]
+    fn an_address_is_told_without_its_user() {
+        assert_eq!(without_user("http://ann:pw@host:8123"), "http://host:8123");
+        assert_eq!(without_user("http://host:8123"), "http://host:8123");
+    }
+}

@@ -1,0 +1,88 @@
+//! What of storing a batch is counted and told.
+//!
+//! In: a batch that is stored, or a try that failed. Out: metrics; a line of the log.
+//!
+//! # Invariants
+//! - A record is counted where it is stored, each once for all tries of its batch.
+//! - Labels are looked up once a batch.
+//!
+//! Deliberately unknown here: how a batch is stored.
+
+use std::time::Instant;
+
+use chrono::Utc;
+
+use super::super::columns::{Facts, Rows};
+use super::{Course, Job, Settler, Trouble};
+use crate::event::OffsetRange;
+use crate::warehouse::{InsertError, Table};
+
+impl Settler {
+    /// An insert has ended, with no row or with some.
+    pub(super) fn observe(&self, table: Table, begun: Instant, ended: Result<bool, &Trouble>) {
+        let outcome = match ended {
+            // Nothing was sent.
+            Ok(true) => return,
+            Ok(false) => "ok",
+            Err(_) => "error",
+        };
+        let seconds = self.metrics.insert_seconds.with_label_values(&[table.name(), outcome]);
+        seconds.observe(begun.elapsed().as_secs_f64());
+    }
+
+    /// Count a batch that is stored.
+    pub(super) fn count(&self, job: &Job, course: &Course, rows: &Rows, outcome: &str) {
+        let (metrics, topic) = (&self.metrics, &*job.log.topic);
+        let took = match (outcome, course.sent_again) {
+            ("clean", sent) if sent || !job.made_again => "clean",
+            (_, true) => "retried",
+            (_, false) => "read_back",
+        };
+        metrics.inserts.with_label_values(&[took]).inc();
+        metrics.batch_records.observe(job.batch.len() as f64);
+        metrics.batches.with_label_values(&[job.closed_by.as_str(), outcome]).inc();
+        for (schema, events) in &rows.events {
+            metrics.events.with_label_values(&[topic, schema]).inc_by(*events);
+        }
+        for (reason, rejected) in &rows.quarantined {
+            metrics.quarantined.with_label_values(&[topic, reason]).inc_by(*rejected);
+        }
+        for (schema, elements) in &course.skipped {
+            metrics.skipped.with_label_values(&[topic, schema]).inc_by(*elements);
+        }
+        // Summed up here and added once: each record costs a few comparisons.
+        let freshness = metrics.freshness.with_label_values(&[topic]).local();
+        let now = Utc::now().timestamp_micros();
+        for at in job.batch.timestamps() {
+            freshness.observe((now - at).max(0) as f64 / 1e6);
+        }
+        freshness.flush();
+    }
+}
+
+impl Course {
+    /// What a rule passes over, of all of the batch; its name begins with its schema's.
+    pub(super) fn skips(&mut self, facts: &Facts) {
+        self.skipped.clear();
+        for (rule, ..) in &facts.skipped {
+            let schema = rule.split('/').next().unwrap_or_default();
+            *self.skipped.entry(schema.to_owned()).or_insert(0) += 1;
+        }
+    }
+}
+
+/// A try that failed, with all that names the batch.
+pub(super) fn tell(job: &Job, error: &InsertError, delay_ms: u64, kept_back: u64) {
+    let (token, topic, partition) = (job.token(), &job.log.topic, job.log.partition);
+    let OffsetRange { first, last } = job.range;
+    match error {
+        InsertError::Retry(why) => {
+            tracing::warn!(%topic, partition, first, last, %token, delay_ms, kept_back, why,
+                "unclear whether it is stored: looking, then again");
+        }
+        error => {
+            tracing::error!(%topic, partition, first, last, %token, delay_ms, kept_back, %error,
+            "refused; trying again")
+        }
+    }
+}
