@@ -18,6 +18,7 @@ mod counting;
 mod demo;
 mod desk;
 mod document;
+mod erasure;
 mod feed;
 mod file;
 mod fitness;
