@@ -67,6 +67,7 @@ pub async fn run(loaded: &Loaded, task: Task, out: &mut impl Write) -> anyhow::R
             Ok(true)
         }
         Task::Erase(erasure, asked) => {
+            let erasure = Erasure { tenant: stored_name(loaded, &erasure.tenant), ..erasure };
             let outcome = retire::erase(loaded, &erasure, &asked).await?;
             let whole = retire::report(&outcome, asked.dry_run, out)?;
             told(loaded, "erase", &asked, &outcome).await;
@@ -87,6 +88,12 @@ pub async fn run(loaded: &Loaded, task: Task, out: &mut impl Write) -> anyhow::R
     }
 }
 
+/// The name that a tenant is stored by.
+fn stored_name(loaded: &Loaded, tenant: &str) -> String {
+    let own = loaded.config.aliases().find(|(alias, _)| alias == tenant).map(|(_, id)| id);
+    own.unwrap_or_else(|| tenant.to_owned())
+}
+
 async fn hold(loaded: &Loaded, holding: &Holding, out: &mut impl Write) -> anyhow::Result<()> {
     let Holding { tenant, subject, since, until, asked } = holding;
     if let (Some(since), Some(until)) = (since, until)
@@ -97,7 +104,7 @@ async fn hold(loaded: &Loaded, holding: &Holding, out: &mut impl Write) -> anyho
     let warehouse = connected(loaded).await?;
     let hold = NewHold {
         id: new_id()?,
-        tenant: tenant.clone(),
+        tenant: stored_name(loaded, tenant),
         subject: subject.clone().unwrap_or_default(),
         since: *since,
         until: *until,
@@ -106,10 +113,12 @@ async fn hold(loaded: &Loaded, holding: &Holding, out: &mut impl Write) -> anyho
     };
     warehouse.place_hold(&hold).await?;
     writeln!(out, "hold {}", hold.id)?;
+    // A slip in a name would keep nothing.
+    writeln!(out, "keeps {} events of {} now", warehouse.count_held(&hold).await?, hold.tenant)?;
     if warehouse.is_retiring().await? {
         writeln!(out, "rows are being retired at this moment: those already rewritten are gone")?;
     }
-    let request = format!("trailhouse hold add --tenant {tenant}: {}", hold.id);
+    let request = format!("trailhouse hold add --tenant {}: {}", hold.tenant, hold.id);
     tell(loaded, "hold", &request, asked, 0).await;
     Ok(())
 }

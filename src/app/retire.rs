@@ -12,7 +12,7 @@
 use std::collections::BTreeSet;
 use std::io::{IsTerminal as _, Write};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use chrono::{DateTime, SecondsFormat, Utc};
 use indicatif::{ProgressBar, ProgressStyle};
 use uuid::{Builder, Uuid};
@@ -218,6 +218,12 @@ pub(super) fn new_id() -> anyhow::Result<Uuid> {
 }
 
 pub(super) async fn connected(loaded: &Loaded) -> anyhow::Result<Warehouse> {
+    let cluster = &loaded.config.clickhouse.cluster;
+    ensure!(
+        cluster.is_empty(),
+        "clickhouse.cluster is {cluster}: retire, erase and hold do not know shards yet, and would end \
+         rows on one of them only"
+    );
     let warehouse = Warehouse::connect(&loaded.config.clickhouse)?;
     up_to_date(&warehouse).await?;
     Ok(warehouse)

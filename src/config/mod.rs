@@ -158,7 +158,7 @@ impl Config {
     }
 
     fn check_tenants(&self) -> Vec<(String, String)> {
-        let mut wrong = Vec::new();
+        let mut wrong = self.retention.misnamed(self.aliases());
         let mut seen = HashMap::new();
         for (at, tenant) in self.tenant.iter().enumerate() {
             if tenant.id.is_empty() {

@@ -110,6 +110,20 @@ impl Warehouse {
         soon(query.execute()).await.map_err(|error| self.explain(error))
     }
 
+    /// How many events a hold keeps now.
+    pub async fn count_held(&self, hold: &NewHold) -> Result<u64, ServerError> {
+        let sql = "SELECT count() FROM events
+                   WHERE tenant = ? AND occurred_at >= fromUnixTimestamp64Micro(?, 'UTC')
+                     AND occurred_at < fromUnixTimestamp64Micro(?, 'UTC')
+                     AND (? = '' OR actor_id = ? OR actor_email = ? OR target_id = ?
+                          OR has(targets.id, ?) OR written_by = ?)";
+        let query = self.client().query(sql).bind(&hold.tenant);
+        let query = query.bind(hold.since.unwrap_or(ALL_TIME.0));
+        let query = query.bind(hold.until.unwrap_or(ALL_TIME.1));
+        let query = (0..6).fold(query, |query, _| query.bind(&hold.subject));
+        query.fetch_one().await.map_err(|error| self.explain(error))
+    }
+
     /// Release a hold, for ever.
     pub async fn release_hold(
         &self,

@@ -42,6 +42,20 @@ impl RetentionConfig {
             .collect()
     }
 
+    /// Tenants that are named by another name than the one that is stored, as (field, sentence).
+    pub fn misnamed(
+        &self,
+        aliases: impl Iterator<Item = (String, String)>,
+    ) -> Vec<(String, String)> {
+        let wrong = aliases.filter(|(alias, _)| self.tenants.contains_key(alias));
+        wrong
+            .map(|(alias, id)| {
+                let message = format!("is stored as `{id}`; name that");
+                (format!("retention.tenants.{alias}"), message)
+            })
+            .collect()
+    }
+
     /// What of a tenant is older than it is kept for; `None` where all of it is kept.
     pub fn ends_before(&self, tenant: &str, now: Micros) -> Option<Micros> {
         let days = *self.tenants.get(tenant).unwrap_or(&self.default_days);
@@ -62,6 +76,17 @@ mod tests {
         assert_eq!(config.ends_before("other", now), Some(93 * DAY));
         assert_eq!(config.ends_before("court", now), None);
         assert_eq!(RetentionConfig::default().ends_before("acme", now), None);
+    }
+
+    #[test]
+    fn a_tenant_under_another_name_than_the_stored_one_is_told() {
+        let tenants = BTreeMap::from([("ACC-1".to_owned(), 1), ("acme".to_owned(), 1)]);
+        let config = RetentionConfig { default_days: 0, tenants };
+        let aliases =
+            [("ACC-1".to_owned(), "acme".to_owned()), ("b".to_owned(), "beta".to_owned())];
+        let found = config.misnamed(aliases.into_iter());
+        let sentence = "is stored as `acme`; name that".to_owned();
+        assert_eq!(found, [("retention.tenants.ACC-1".to_owned(), sentence)]);
     }
 
     #[test]

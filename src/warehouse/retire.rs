@@ -25,7 +25,7 @@ use super::insert::Table;
 use super::ledger::soon;
 use super::{ServerError, Warehouse};
 
-/// Rows that one mutation ends at most: the server holds as many hashes of positions, 32 bytes each.
+/// Rows that one mutation ends at most: the server holds a set of as many positions in memory.
 pub const MOST_ROWS_A_STEP: u64 = 10_000_000;
 
 /// How long ClickHouse may take to find the rows of one step.
@@ -61,8 +61,8 @@ impl Warehouse {
     pub async fn tenants_stored(&self) -> Result<Vec<String>, ServerError> {
         let sql = "SELECT DISTINCT toString(tenant) AS name FROM
                    (SELECT tenant FROM events UNION ALL SELECT tenant FROM quarantine) ORDER BY name";
-        let asked = async { soon(self.reader().await?.query(sql).fetch_all()).await };
-        asked.await.map_err(|error| self.explain(error))
+        let query = self.client().query(sql).with_setting("max_execution_time", FINDS_WITHIN_S);
+        query.fetch_all().await.map_err(|error| self.explain(error))
     }
 
     /// How many rows of each partition of a table are due.

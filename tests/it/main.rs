@@ -21,6 +21,7 @@ mod dashboards;
 mod demo;
 mod desk;
 mod document;
+mod erasure;
 mod fallback;
 mod feed;
 mod file;
