@@ -19,8 +19,8 @@ use super::column;
 use super::question::{Question, Reader};
 use crate::event::Micros;
 use crate::query::{
-    Direction, Field, Filter, Pattern, Place, Selection, SortField, TargetField, TenantScope,
-    TextTest, TimeField, Window, words,
+    Comparison, Direction, Field, Filter, Pattern, Place, Selection, SortField, TargetField,
+    TenantScope, TextTest, TimeField, Window, words,
 };
 
 /// What `DateTime64(6)` can hold, `[1900, 2300)`; a time beyond it would wrap or be refused.
@@ -192,6 +192,11 @@ impl Statement {
                 .add(" AND client_ip <= toIPv6(?)", network.broadcast().to_string())
                 .then(" AND client_ip != toIPv6('::'))"),
             Filter::HasClientIp => self.then("client_ip != toIPv6('::')"),
+            // Beyond what a column can hold, every row is on one side.
+            Filter::Time(_, comparison, at) if storable(*at) != *at => {
+                let is_asked_above = matches!(comparison, Comparison::Greater | Comparison::AtLeast);
+                self.then(if is_asked_above == (*at < ALL_TIME.from) { "1" } else { "0" })
+            }
             Filter::Time(field, comparison, at) => {
                 self.then(column::time(*field)).then(column::comparison(*comparison)).time(*at)
             }

@@ -16,6 +16,7 @@ use tempfile::TempDir;
 use trailhouse::app::ingest::{FileIngest, run as ingest};
 use trailhouse::app::replay::{Outcome, Selection, run};
 use trailhouse::config::{Config, Loaded};
+use trailhouse::gateway::Outgoing;
 use trailhouse::warehouse::Warehouse;
 
 use crate::harness::{exe, loaded, produce, record, serve, unique, until_stored};
@@ -56,10 +57,12 @@ impl Scene {
     /// The same, over tables of another set-up.
     pub(crate) async fn over(loaded: Loaded, topic: String) -> Scene {
         let sold = (0..SOLD).map(|n| {
-            record(format!(
+            let sold = record(format!(
                 r#"{{"id":"{n}","sold":"apples","at":"2026-0{}-01T00:00:00Z","n":{n}}}"#,
                 1 + n % 3
-            ))
+            ));
+            // On more than one partition, wherever the others go.
+            Outgoing { key: n.to_string(), ..sold }
         });
         let broken = (0..BROKEN).map(|_| record(vec![b'{', 0xff, 0x00]));
         produce(&topic, sold.chain(broken)).await;
