@@ -201,7 +201,8 @@ async fn tell(loaded: &Loaded, action: &str, request: &str, asked: &Asked, rows:
     let payload = record.to_string().into_bytes();
     let record = Outgoing { key: asked.by.clone(), headers, payload };
     let sent = async {
-        let mut sender = Sender::new(&loaded.config.kafka.brokers)?;
+        let kafka = &loaded.config.kafka;
+        let mut sender = Sender::over(&kafka.brokers, &kafka.connection()?)?;
         sender.send(&audit.topic, &record).await?;
         sender.close().await.context("closing")
     };

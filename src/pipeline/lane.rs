@@ -131,7 +131,7 @@ impl Lane {
     pub fn has_room(&self, limits: Limits) -> bool {
         let stands = matches!(self.phase, Phase::Opening | Phase::Halted);
         let takes = !stands && !self.is_revoked() && !self.broken && self.closed.is_none();
-        let most = if self.turn == Turn::Waits { limits.share } else { limits.bytes };
+        let most = if self.turn == Turn::Grows { limits.bytes } else { limits.share };
         let is_full = |batch: &Batch| limits.closes(batch).is_some() || batch.bytes() >= most;
         takes && !self.cut_by_limits().is_some_and(is_full)
     }

@@ -100,7 +100,10 @@ impl Job {
         });
         match counting.await {
             Ok(counted) => counted,
-            Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => Err(InsertError::Retry("the process stops".to_owned()).into()),
+            },
         }
     }
 
@@ -320,7 +323,7 @@ impl From<InsertError> for Trouble {
 #[derive(Debug, thiserror::Error)]
 pub enum SettleError {
     /// The rows do not fit.
-    #[error("{0}: {1}; lower pipeline.batch_records")]
+    #[error("{0}: {1}")]
     Columns(Token, BlockError),
 }
 

@@ -173,6 +173,9 @@ fn one_block(client: &Client) -> Client {
         .with_setting("max_insert_block_size", "100000000")
         .with_setting("min_insert_block_size_rows", "100000000")
         .with_setting("min_insert_block_size_bytes", "10000000000")
+        // Blocks get their tokens once slices are put together, not one a slice: what is sent late, cut
+        // otherwise, would be let through in part.
+        .with_setting("use_strict_insert_block_limits", "1")
         // A backfill may span more months than the default of 100 table partitions.
         .with_setting("max_partitions_per_insert_block", "0")
 }

@@ -41,6 +41,7 @@ mod scenario;
 mod schema;
 mod serve;
 mod stream;
+mod token;
 mod unchanged;
 mod view;
 mod write;

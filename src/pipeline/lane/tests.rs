@@ -271,3 +271,17 @@ fn no_more_batches_are_on_their_way_than_may_be_and_the_oldest_goes_first() {
     lanes[0].stored(job.range, old);
     assert_eq!(turns(&mut lanes, limits, old).0[2..], [Turn::Closes, Turn::Grows]);
 }
+
+#[test]
+fn a_lane_whose_batch_was_announced_fills_the_next_to_its_share_only() {
+    let now = Instant::now();
+    let mut lane = lane(now);
+    take(&mut lane, 10..13, now);
+    announce(&mut lane, now);
+    // It has not been given a turn since.
+    assert_eq!(lane.turn, Turn::Closes);
+    let limits = Limits { share: 1, ..LIMITS };
+    assert!(lane.has_room(limits));
+    take(&mut lane, [13], now);
+    assert!(!lane.has_room(limits));
+}

@@ -24,7 +24,9 @@ impl Settler {
             // Nothing was sent.
             Ok(true) => return,
             Ok(false) => "ok",
-            Err(_) => "error",
+            Err(Trouble::Insert(_)) => "error",
+            // We ended it ourselves.
+            Err(_) => return,
         };
         let seconds = self.metrics.insert_seconds.with_label_values(&[table.name(), outcome]);
         seconds.observe(begun.elapsed().as_secs_f64());

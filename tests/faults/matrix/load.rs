@@ -73,6 +73,8 @@ async fn outage(shortest: Duration, least_records: u64, rate: u64) {
     scene.kafka.create(&scene.topic, PARTITIONS, &[]).await;
     scene.config.kafka.prefetch_bytes = PREFETCH_BYTES;
     scene.config.pipeline.memory_bytes = MEMORY_BYTES;
+    // A short outage is to be seen, too.
+    scene.config.pipeline.insert_unready_ms = 0;
     scene.config.pipeline.batch_records = 100_000;
     scene.ledger.patience = Duration::from_secs(300);
     let filler = "x".repeat(PAYLOAD_BYTES);
