@@ -133,8 +133,10 @@ fn the_view_has_every_column_of_the_table_but_the_servers_own_and_says_what_each
         read_lines(&warehouse, &sql)
     };
     let names = columns("audit_events", "name");
+    // When ClickHouse took a row, and which act has redacted it: `retirements` has the act.
+    let own = ["ingested_at", "retired_by"];
     for name in columns("events", "name") {
-        assert_eq!(names.contains(&name), name != "ingested_at", "{name}");
+        assert_eq!(names.contains(&name), !own.contains(&name.as_str()), "{name}");
     }
     let document = read("docs/SQL.md");
     let row = "concat('| `', name, '` | ', replaceAll(type, 'LowCardinality(String)', 'String'), ' | ', comment, ' |')";
