@@ -128,6 +128,6 @@ async fn rows(warehouse: &Warehouse) -> u64 {
 }
 
 async fn one(warehouse: &Warehouse, sql: &str) -> i64 {
-    let sql = format!("SELECT toString(({sql}))");
+    let sql = format!("SELECT toString(assumeNotNull(({sql})))");
     warehouse.read(&sql).await.unwrap()[0].parse().unwrap()
 }

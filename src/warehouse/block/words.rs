@@ -2,8 +2,8 @@
 //!
 //! In: texts, row by row. Out: Arrow's dictionary and map arrays.
 //!
-//! Arrow's own builders do the same. They take twice the time to find a text that is known already,
-//! which is 15 times a row: 4 % of all our CPU time.
+//! Arrow's own builders do the same, with a hash made for hostile input: 6 % of all our CPU time went
+//! there, 15 times a row. These texts' number is bounded by the slice.
 //!
 //! # Invariants
 //! - A text stands in the dictionary once.
