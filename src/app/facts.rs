@@ -3,17 +3,15 @@
 //! In: [`Loaded`] settings and mappings, a role. Out: a line; digests on metrics.
 //!
 //! # Invariants
-//! - No secret is in the line, nor in what the digest is of: a value is left out where its name says
-//!   that it is one.
+//! - No secret is in the line, nor in what the digest is of.
 //! - The same settings have the same digest on every machine.
 //!
 //! Deliberately unknown here: what the settings mean.
 
-use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::{Role, expiry};
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, without_user};
 use crate::telemetry::{COMMIT, Metrics, VERSION};
 
 /// Say what starts, with which settings, and what it will connect to.
@@ -61,37 +59,8 @@ pub fn describe(loaded: &Loaded, metrics: &Metrics) {
 
 /// The first 12 hex digits of the settings' SHA-256, without secrets.
 fn digest(config: &Config) -> String {
-    // INVARIANT: settings are texts, numbers and lists of them.
-    let mut settings = serde_json::to_value(config).unwrap_or_default();
-    conceal(&mut settings);
-    let digest = Sha256::digest(settings.to_string());
+    let digest = Sha256::digest(config.redacted().to_string());
     digest[..6].iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Empty every value whose name says that it is a secret.
-fn conceal(value: &mut Value) {
-    match value {
-        Value::Object(fields) => {
-            for (name, value) in fields {
-                let is_file = name.ends_with("_file") || name.ends_with(".location");
-                let is_secret = ["password", "secret", ".pem"].iter().any(|s| name.contains(s));
-                if is_secret && !is_file {
-                    *value = Value::Null;
-                }
-                conceal(value);
-            }
-        }
-        Value::Array(values) => values.iter_mut().for_each(conceal),
-        _ => {}
-    }
-}
-
-/// An address without the user that may stand in it.
-fn without_user(url: &str) -> String {
-    match (url.split_once("://"), url.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
-        _ => url.to_owned(),
-    }
 }
 
 #[cfg(test)]
@@ -111,11 +80,5 @@ mod tests {
         assert_eq!(digest(&config), with_secrets);
         config.clickhouse.database = "other".to_owned();
         assert_ne!(digest(&config), with_secrets);
-    }
-
-    #[test]
-    fn an_address_is_told_without_its_user() {
-        assert_eq!(without_user("http://ann:pw@host:8123"), "http://host:8123");
-        assert_eq!(without_user("http://host:8123"), "http://host:8123");
     }
 }

@@ -46,6 +46,14 @@ impl fmt::Display for Setting {
     }
 }
 
+impl Config {
+    /// All settings as data, with no secret in them.
+    pub fn redacted(&self) -> Value {
+        // INVARIANT: it is a struct of plain settings.
+        Value::try_from(self).map_or(Value::Table(toml::Table::new()), |value| shown("", &value))
+    }
+}
+
 /// Every setting of a configuration that was loaded from this file and the environment.
 pub fn effective(config: &Config, path: Option<&Path>) -> Result<Vec<Setting>, Vec<Problem>> {
     let file = SettingsFile::read(path)?;
@@ -115,7 +123,8 @@ fn is_secret(name: &str) -> bool {
     SECRETS.iter().any(|part| name.contains(part)) && !PLACES.iter().any(|end| name.ends_with(end))
 }
 
-fn without_user(text: &str) -> String {
+/// An address without what stands before its `@`.
+pub fn without_user(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     let host = rest.split('/').next().unwrap_or_default();
     match host.rsplit_once('@') {

@@ -29,7 +29,7 @@ use crate::source::{KafkaConfig, SecurityConfig, TopicConfig};
 use crate::telemetry::LogConfig;
 use crate::warehouse::{ClickHouseConfig, RetentionConfig};
 
-pub use effective::{Setting, effective};
+pub use effective::{Setting, effective, without_user};
 pub use live::{Live, topic_rule};
 
 /// The mapping files of this repository; adding one needs no code.

@@ -70,8 +70,8 @@ async fn halves(
     let mut open = vec![&made.places[..]];
     while let Some(part) = open.pop() {
         let (Some(first), Some(last)) = (part.first(), part.last()) else { continue };
-        let (of, known_here) = (Arc::clone(job), known.clone());
-        let known_here = Known { within: Some((*first, *last)), ..known_here };
+        let of = Arc::clone(job);
+        let known_here = Known { within: Some((*first, *last)), ..known.clone() };
         let make = move |to: &mut RowStream| {
             let made = events(of.source(), &known_here, &mut |block| to.push(block));
             made.map(drop).map_err(|why| of.trouble(why))

@@ -33,7 +33,7 @@ use crate::event::{LogId, OffsetRange, PartitionId, Place};
 use crate::schema::Normaliser;
 use crate::telemetry::{Health, PipelineMetrics, Seldom};
 use crate::warehouse::block::{Block, BlockError};
-use crate::warehouse::{InsertError, RowStream, Table, Token, Warehouse};
+use crate::warehouse::{InsertError, RowStream, Table, Token, Warehouse, made};
 
 /// What storing needs; shared by all lanes.
 pub struct Settler {
@@ -98,13 +98,7 @@ impl Job {
             let rows = Rows { events: made.events.clone(), ..rejected };
             Ok((made, rows))
         });
-        match counting.await {
-            Ok(counted) => counted,
-            Err(ended) => match ended.try_into_panic() {
-                Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_) => Err(InsertError::Retry("the process stops".to_owned()).into()),
-            },
-        }
+        made(counting).await
     }
 
     /// Why its rows were not all made.
@@ -218,31 +212,35 @@ impl Settler {
     /// The first try: all of it, and nothing is asked. The rows that are stored by us.
     async fn first(&self, job: &Arc<Job>, course: &mut Course) -> Result<Rows, Trouble> {
         let permit = self.permits.acquire().await;
-        let (facts, sent) =
-            self.send(job, &job.token(), course.known(FxHashSet::default())).await?;
+        let known = course.known(FxHashSet::default());
+        let facts = self.send(job, &job.token(), known, &mut Rows::default()).await?;
         drop(permit);
         course.skips(&facts);
         self.copy(job, facts.rows.quarantined_rows(), course).await?;
         self.record(job, &facts).await?;
-        Ok(sent)
+        Ok(facts.rows)
     }
 
     /// Any other try: only what is not there. The rows that are stored by us.
     async fn again(&self, job: &Arc<Job>, course: &mut Course) -> Result<Rows, Trouble> {
         let permit = self.permits.acquire().await;
         let known = self.look(job, course).await?;
-        let (facts, sent) = self.send(job, &job.token(), known).await?;
+        let mut sent = Rows::default();
+        let sending = self.send(job, &job.token(), known, &mut sent).await;
+        // Events are stored also where the rows of `quarantine` behind them are not.
+        course.rows.add(&sent);
+        let facts = sending?;
         course.skips(&facts);
         let mut left = 0;
         if sent.total() > 0 {
             course.sent_again = true;
-            course.rows.add(&sent);
             // Its own token lets through no more what was deleted since it was planted. Every owner
             // counts its repairs from 0, and goes on only after a clean one: so an unclear one that
             // arrives late is swallowed too.
             let repair = job.token().part(&format!("r{}", course.repairs));
             let known = self.look(job, course).await?;
-            let (_, repaired) = self.send(job, &repair, known).await?;
+            let mut repaired = Rows::default();
+            self.send(job, &repair, known, &mut repaired).await?;
             if repaired.total() > 0 {
                 course.repairs += 1;
                 let known = self.look(job, course).await?;
@@ -265,13 +263,14 @@ impl Settler {
         Ok(course.known(found.into_iter().collect()))
     }
 
-    /// Send rows while they are made; the batch's facts, and what was sent.
+    /// Send rows while they are made, and count what was taken; the batch's facts.
     async fn send(
         &self,
         job: &Arc<Job>,
         token: &Token,
         known: Known,
-    ) -> Result<(Facts, Rows), Trouble> {
+        sent: &mut Rows,
+    ) -> Result<Facts, Trouble> {
         fault::point("insert::before_events");
         let (known, of) = (Arc::new(known), Arc::clone(job));
         let all = Arc::clone(&known);
@@ -284,7 +283,7 @@ impl Settler {
         self.observe(Table::Events, begun, made.as_ref().map(|made| made.events.is_empty()));
         let Made { events, rejected, facts, .. } = made?;
         fault::point("insert::after_events");
-        let mut sent = Rows { events, ..Rows::default() };
+        sent.events = events;
         if !rejected.is_empty() {
             let of = Arc::clone(job);
             let make = move |to: &mut RowStream| {
@@ -298,7 +297,7 @@ impl Settler {
             sent.quarantined = rows?.quarantined;
         }
         fault::point("insert::after_quarantine");
-        Ok((facts, sent))
+        Ok(facts)
     }
 }
 

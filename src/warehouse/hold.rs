@@ -93,9 +93,13 @@ pub(super) fn holds_quarantined() -> String {
 impl Warehouse {
     /// Place a hold.
     pub async fn place_hold(&self, hold: &NewHold) -> Result<(), ServerError> {
+        self.write_hold(hold, false).await
+    }
+
+    async fn write_hold(&self, hold: &NewHold, is_released: bool) -> Result<(), ServerError> {
         let sql = "INSERT INTO holds (id, tenant, subject, since, until, released, reason, acted_by)
                    SELECT ?, ?, ?, fromUnixTimestamp64Micro(?, 'UTC'), fromUnixTimestamp64Micro(?, 'UTC'),
-                          false, ?, ?";
+                          ?, ?, ?";
         let query = self
             .client()
             .query(sql)
@@ -104,6 +108,7 @@ impl Warehouse {
             .bind(&hold.subject)
             .bind(hold.since.unwrap_or(ALL_TIME.0))
             .bind(hold.until.unwrap_or(ALL_TIME.1))
+            .bind(is_released)
             .bind(&hold.reason)
             .bind(&hold.acted_by)
             .with_setting("async_insert", "0");
@@ -131,21 +136,11 @@ impl Warehouse {
         reason: &str,
         acted_by: &str,
     ) -> Result<(), ServerError> {
-        let sql = "INSERT INTO holds (id, tenant, subject, since, until, released, reason, acted_by)
-                   SELECT ?, ?, ?, fromUnixTimestamp64Micro(?, 'UTC'), fromUnixTimestamp64Micro(?, 'UTC'),
-                          true, ?, ?";
-        let query = self
-            .client()
-            .query(sql)
-            .bind(hold.id.to_string())
-            .bind(&hold.tenant)
-            .bind(&hold.subject)
-            .bind(hold.since)
-            .bind(hold.until)
-            .bind(reason)
-            .bind(acted_by)
-            .with_setting("async_insert", "0");
-        soon(query.execute()).await.map_err(|error| self.explain(error))
+        let Hold { id, tenant, subject, since, until, .. } = hold.clone();
+        let (since, until) = (Some(since), Some(until));
+        let (reason, acted_by) = (reason.to_owned(), acted_by.to_owned());
+        self.write_hold(&NewHold { id, tenant, subject, since, until, reason, acted_by }, true)
+            .await
     }
 
     /// Every hold there ever was, the newest last.

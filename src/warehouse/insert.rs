@@ -22,6 +22,7 @@ use bytes::Bytes;
 use clickhouse::Client;
 use clickhouse::insert_formatted::InsertFormatted;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::Warehouse;
 use super::block::Stream;
@@ -191,6 +192,17 @@ fn quorum(client: Client) -> Client {
 /// Where what is made goes, slice by slice.
 pub type RowStream = Stream<BufWriter<Chunks>>;
 
+/// What a thread has made; it panics where that did.
+pub async fn made<T, E: From<InsertError>>(making: JoinHandle<Result<T, E>>) -> Result<T, E> {
+    match making.await {
+        Ok(made) => made,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(_) => Err(InsertError::Retry("the process stops".to_owned()).into()),
+        },
+    }
+}
+
 /// One thread makes and encodes while the connection takes what it has encoded before.
 async fn send<T: Send + 'static, E: From<InsertError> + Send + 'static>(
     insert: InsertFormatted,
@@ -202,7 +214,7 @@ async fn send<T: Send + 'static, E: From<InsertError> + Send + 'static>(
         let mut rows = Stream::new(BufWriter::with_capacity(CHUNK_BYTES, Chunks(out)));
         let made = make(&mut rows)?;
         rows.finish().map_err(|error| InsertError::Retry(error.to_string()))?;
-        Ok(made)
+        Ok::<T, E>(made)
     });
     let (mut sent, mut is_begun) = (Ok(()), false);
     while let Some(chunk) = chunks.recv().await {
@@ -214,13 +226,7 @@ async fn send<T: Send + 'static, E: From<InsertError> + Send + 'static>(
     }
     // Whoever makes rows that nobody takes is told so, and ends.
     drop(chunks);
-    let made: Result<T, E> = match making.await {
-        Ok(made) => made,
-        Err(ended) => match ended.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(_) => Err(InsertError::Retry("the process stops".to_owned()).into()),
-        },
-    };
+    let made = made(making).await;
     sent.map_err(InsertError::from)?;
     // What is not ended is not stored.
     let made = made?;

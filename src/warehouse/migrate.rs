@@ -251,10 +251,18 @@ async fn database_exists(warehouse: &Warehouse) -> Result<bool, Error> {
     Ok(found > 0)
 }
 
+impl Warehouse {
+    /// Whether the database has a table; also where it is not there itself.
+    pub(super) async fn has_table(&self, name: &str) -> Result<bool, Error> {
+        let sql = "SELECT count() FROM system.tables WHERE database = ? AND name = ?";
+        let found: u64 =
+            self.server.query(sql).bind(self.database()).bind(name).fetch_one().await?;
+        Ok(found > 0)
+    }
+}
+
 async fn recorded(warehouse: &Warehouse) -> Result<Vec<Record>, Error> {
-    let sql = "SELECT count() FROM system.tables WHERE database = ? AND name = 'schema_migrations'";
-    let ledgers: u64 = warehouse.server.query(sql).bind(warehouse.database()).fetch_one().await?;
-    if ledgers == 0 {
+    if !warehouse.has_table("schema_migrations").await? {
         return Ok(Vec::new());
     }
     let sql = "SELECT ?fields FROM schema_migrations ORDER BY version, applied_at";

@@ -63,7 +63,7 @@ pub use config::ClickHouseConfig;
 pub use error::ServerError;
 pub(crate) use error::error_code;
 pub use hold::{ALL_TIME, Hold, NewHold};
-pub use insert::{RowStream, Table, Token};
+pub use insert::{RowStream, Table, Token, made};
 pub use ledger::{BatchRow, GapKind, GapRow, Reach, Summary};
 pub use outcome::InsertError;
 pub use probe::{DiskSpace, ServerFacts};

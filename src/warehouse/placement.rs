@@ -58,9 +58,7 @@ impl Warehouse {
     }
 
     async fn recorded_places(&self) -> Result<Vec<Recorded>, Error> {
-        let sql = "SELECT count() FROM system.tables WHERE database = ? AND name = 'shard'";
-        let tables: u64 = self.server.query(sql).bind(self.database()).fetch_one().await?;
-        if tables == 0 {
+        if !self.has_table("shard").await? {
             return Ok(Vec::new());
         }
         let sql = "SELECT DISTINCT number, shards FROM shard ORDER BY number, shards";
