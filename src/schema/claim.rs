@@ -14,11 +14,21 @@ use super::rule::{Around, Op};
 use super::trie::{Slot, Trie};
 use super::walk::Leaf;
 
+/// The conditions of a topic's candidates.
+#[derive(Debug)]
+pub struct Claims {
+    /// Whether the configuration or their `when.topics` name them for the topic; else they are all
+    /// there are.
+    named: bool,
+    /// One a candidate.
+    claims: Vec<Claim>,
+    /// Those that ask for headers: mostly none.
+    with_headers: Vec<usize>,
+}
+
 /// The compiled conditions of one mapping.
 #[derive(Debug)]
 pub struct Claim {
-    /// Whether the configuration or `when.topics` names it for this topic.
-    by_topic: bool,
     headers: Vec<(Box<str>, Vec<Box<str>>)>,
     shape: Option<Vec<Condition>>,
 }
@@ -45,7 +55,7 @@ pub enum Claimed {
 
 impl Claim {
     /// Compile a mapping's conditions.
-    pub fn compile(when: &When, by_topic: bool, trie: &mut Trie) -> Claim {
+    pub fn compile(when: &When, trie: &mut Trie) -> Claim {
         let boxed = |values: &[String]| values.iter().map(|value| value.as_str().into()).collect();
         let mut shape = Vec::new();
         let mut wanted = |path, values: Option<Vec<Box<str>>>, there: bool| {
@@ -60,7 +70,6 @@ impl Claim {
         when.absent.iter().for_each(|path| wanted(path, None, false));
         when.equals.iter().for_each(|(path, values)| wanted(path, Some(boxed(values)), true));
         Claim {
-            by_topic,
             headers: when.headers.iter().map(|(k, v)| (k.as_str().into(), boxed(v))).collect(),
             shape: when.has_shape().then_some(shape),
         }
@@ -70,7 +79,7 @@ impl Claim {
         let holds = |(name, values): &(Box<str>, Vec<Box<str>>)| {
             around.headers.get(name).is_some_and(|found| values.iter().any(|v| **v == *found))
         };
-        !self.headers.is_empty() && self.headers.iter().all(holds)
+        self.headers.iter().all(holds)
     }
 
     fn shape_holds(&self, leaves: &[Leaf<'_>], around: &Around<'_>) -> bool {
@@ -107,43 +116,45 @@ fn outside<'a>(op: &Op, around: &Around<'a>) -> Option<&'a str> {
     }
 }
 
-/// Who claims a record, before its body is looked at: by topic, else by header.
-pub fn by_record(claims: &[Claim], around: &Around<'_>) -> Claimed {
-    // The usual case, without an allocation: the topic is named for one mapping.
-    if let [Claim { by_topic: true, .. }] = claims {
-        return Claimed::One(0);
+impl Claims {
+    /// Of candidates that are named for the topic, or of all there are.
+    pub fn new(named: bool, claims: Vec<Claim>) -> Claims {
+        let with_headers = (0..claims.len()).filter(|at| !claims[*at].headers.is_empty()).collect();
+        Claims { named, claims, with_headers }
     }
-    let all: Vec<usize> = (0..claims.len()).collect();
-    let by_topic = some_or(&all, |at| claims[at].by_topic);
-    if by_topic.len() == 1 && claims[by_topic[0]].by_topic {
-        return Claimed::One(by_topic[0]);
+
+    /// Who claims a record, before its body is looked at: by topic, else by header.
+    pub fn by_record(&self, around: &Around<'_>) -> Claimed {
+        if self.named && self.claims.len() == 1 {
+            return Claimed::One(0);
+        }
+        match claimed(self.by_header(around)) {
+            Claimed::One(at) => Claimed::One(at),
+            _ => Claimed::Nobody,
+        }
     }
-    let by_header: Vec<usize> =
-        by_topic.iter().copied().filter(|at| claims[*at].headers_hold(around)).collect();
-    match by_header[..] {
-        [one] => Claimed::One(one),
-        _ => Claimed::Nobody,
+
+    /// Who claims a walked body: of those whose headers hold, or of all where no headers do.
+    pub fn by_shape(&self, leaves: &[Leaf<'_>], around: &Around<'_>) -> Claimed {
+        let holds = |at: &usize| self.claims[*at].shape_holds(leaves, around);
+        if self.by_header(around).next().is_some() {
+            claimed(self.by_header(around).filter(holds))
+        } else {
+            claimed((0..self.claims.len()).filter(holds))
+        }
+    }
+
+    fn by_header(&self, around: &Around<'_>) -> impl Iterator<Item = usize> {
+        self.with_headers.iter().copied().filter(|at| self.claims[*at].headers_hold(around))
     }
 }
 
-/// Who claims a walked body.
-pub fn by_shape(claims: &[Claim], leaves: &[Leaf<'_>], around: &Around<'_>) -> Claimed {
-    let all: Vec<usize> = (0..claims.len()).collect();
-    let by_topic = some_or(&all, |at| claims[at].by_topic);
-    let by_header = some_or(&by_topic, |at| claims[at].headers_hold(around));
-    let by_shape: Vec<usize> =
-        by_header.into_iter().filter(|at| claims[*at].shape_holds(leaves, around)).collect();
-    match by_shape[..] {
-        [] => Claimed::Nobody,
-        [one] => Claimed::One(one),
-        _ => Claimed::Several(by_shape),
+fn claimed(mut at: impl Iterator<Item = usize>) -> Claimed {
+    match (at.next(), at.next()) {
+        (None, _) => Claimed::Nobody,
+        (Some(one), None) => Claimed::One(one),
+        (Some(one), Some(other)) => Claimed::Several([one, other].into_iter().chain(at).collect()),
     }
-}
-
-/// Those that hold, or all where none does: the next step then chooses.
-fn some_or(among: &[usize], holds: impl Fn(usize) -> bool) -> Vec<usize> {
-    let some: Vec<usize> = among.iter().copied().filter(|at| holds(*at)).collect();
-    if some.is_empty() { among.to_vec() } else { some }
 }
 
 /// Whether a topic fits a pattern in which `*` stands for any run of characters.

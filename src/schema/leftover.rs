@@ -45,19 +45,13 @@ pub fn untaken<'a>(
     attributes: &mut Attributes<'a>,
     arena: &'a Bump,
 ) -> Result<(), Fault> {
-    let is_taken = arena.alloc_slice_fill_copy(trie.slots(), false);
-    let mut captured: BumpVec<'_, &str> = BumpVec::new_in(arena);
-    for &slot in taken {
-        is_taken[slot as usize] = true;
-        if found.leaf(slot).is_whole() {
-            captured.push(trie.path(slot));
-        }
-    }
-    let told_above = |path| captured.iter().any(|above| is_below(path, above));
-    for (slot, leaf) in (0..).zip(found.leaves) {
-        match *leaf {
+    let wholes = taken.iter().filter(|slot| found.leaf(**slot).is_whole());
+    let wholes = BumpVec::from_iter_in(wholes.map(|slot| trie.path(*slot)), arena);
+    let told_above = |path| wholes.iter().any(|above| is_below(path, above));
+    for slot in found.filled.without(taken, arena).iter() {
+        match found.leaf(slot) {
             Leaf::Absent | Leaf::Null | Leaf::Container | Leaf::Walked(_) => {}
-            _ if is_taken[slot as usize] || told_above(trie.path(slot)) => {}
+            _ if told_above(trie.path(slot)) => {}
             Leaf::Scalar(text) | Leaf::Quoted(&(text, _)) => {
                 attributes.push((trie.path(slot), text));
             }
@@ -81,7 +75,7 @@ fn flatten<'a>(
     let path = trie.path(slot);
     let prefix = joined([path, "."], arena);
     let all = walk::walk(&NOTHING, text, prefix, true, arena)?.rest;
-    let slots = (0..).zip(found.leaves);
+    let slots = found.filled.iter().map(|slot| (slot, found.leaf(slot)));
     let own: Vec<&str> = slots
         .filter(|(_, leaf)| leaf.scalar().is_some() || leaf.is_whole())
         .map(|(slot, _)| trie.path(slot))

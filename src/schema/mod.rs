@@ -23,6 +23,7 @@ pub mod parse;
 pub mod path;
 mod plan;
 mod rule;
+mod slots;
 mod tenant;
 mod text;
 pub mod time;
@@ -107,9 +108,9 @@ impl Catalog {
         };
         let named: Vec<&Mapping> = self.mappings().filter(|mapping| by_topic(mapping)).collect();
         let plan = if named.is_empty() {
-            Plan::compile(self.mappings().map(|mapping| (mapping, false)))
+            Plan::compile(self.mappings(), false)
         } else {
-            Plan::compile(named.into_iter().map(|mapping| (mapping, true)))
+            Plan::compile(named, true)
         };
         Normaliser {
             plan,

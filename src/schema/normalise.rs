@@ -16,12 +16,11 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 
 use super::assemble::{Setting, assemble};
-use super::claim::{self, Claimed};
+use super::claim::Claimed;
 use super::envelope::{self, MAX_NESTING};
 use super::plan::{Plan, Schema};
 use super::rule::Around;
 use super::text::joined;
-use super::trie::Slot;
 use super::walk::{self, Fault, Found, List};
 use crate::event::{AuditEvent, Fate, RawRecord, Reason, Rejection};
 
@@ -208,10 +207,10 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
                 Ok(None) => {}
             }
         }
-        let mut claimed = claim::by_record(&plan.claims, &place.around);
+        let mut claimed = plan.claims.by_record(&place.around);
         let named = claimed != Claimed::Nobody;
         if !named {
-            claimed = claim::by_shape(&plan.claims, found.leaves, &place.around);
+            claimed = plan.claims.by_shape(found.leaves, &place.around);
         }
         match claimed {
             Claimed::One(at) => {
@@ -262,9 +261,9 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
     fn open_wrapper(&mut self, list: &List<'a>, found: Found<'a>, place: Place<'a>) {
         let plan = &self.normaliser.plan;
         let mut rest = BumpVec::new_in(self.arena);
-        let slots = found.leaves.iter().enumerate().filter_map(|(slot, leaf)| {
-            leaf.scalar().map(|text| (plan.trie.path(slot as Slot), text))
-        });
+        let slots = found.filled.iter();
+        let slots =
+            slots.filter_map(|slot| Some((plan.trie.path(slot), found.leaf(slot).scalar()?)));
         for (path, text) in slots.chain(found.rest.iter().copied()) {
             rest.push((joined(["@wrapper.", path], self.arena), text));
         }

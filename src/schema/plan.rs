@@ -11,7 +11,7 @@
 
 use std::sync::Arc;
 
-use super::claim::Claim;
+use super::claim::{Claim, Claims};
 use super::mapping::{Field, Mapping, TargetRule};
 use super::path::Path;
 use super::rule::Op;
@@ -25,7 +25,7 @@ pub struct Plan {
     /// The candidates.
     pub schemas: Vec<Schema>,
     /// What each of them claims, in the same order.
-    pub claims: Vec<Claim>,
+    pub claims: Claims,
     /// Whether any of them keeps what no field took.
     pub keep_rest: bool,
     /// The slot that tells a CloudEvents envelope.
@@ -60,21 +60,21 @@ pub struct TargetPlan {
 }
 
 impl Plan {
-    /// Compile candidates, each with whether the topic names it.
-    pub fn compile<'m>(candidates: impl IntoIterator<Item = (&'m Mapping, bool)>) -> Plan {
+    /// Compile candidates: those that the topic names, or all there are where it names none.
+    pub fn compile<'m>(candidates: impl IntoIterator<Item = &'m Mapping>, named: bool) -> Plan {
         let mut trie = Trie::new();
         let spec_version = trie.slot(&["specversion".to_owned()]);
         let (mut compiled, mut claims) = (Vec::new(), Vec::new());
-        for (mapping, by_topic) in candidates {
+        for mapping in candidates {
             compiled.push((mapping, Schema::compile(mapping, &mut trie)));
-            claims.push(Claim::compile(&mapping.when, by_topic, &mut trie));
+            claims.push(Claim::compile(&mapping.when, &mut trie));
         }
         if let [(mapping, schema)] = &compiled[..] {
             schema.walk_elements(mapping, &mut trie);
         }
         let schemas: Vec<Schema> = compiled.into_iter().map(|(_, schema)| schema).collect();
         let keep_rest = schemas.iter().any(|schema| schema.rest);
-        Plan { trie, schemas, claims, keep_rest, spec_version }
+        Plan { trie, schemas, claims: Claims::new(named, claims), keep_rest, spec_version }
     }
 }
 

@@ -28,6 +28,7 @@
 //!
 //! Deliberately unknown here: rules, mappings, events.
 
+mod found;
 mod keys;
 mod list;
 mod trail;
@@ -37,10 +38,12 @@ use bumpalo::Bump;
 use bumpalo::collections::Vec as BumpVec;
 use serde::de::{DeserializeSeed as _, Deserializer as _};
 
+pub use self::found::{Found, Leaf};
 use self::keys::Seen;
 pub use self::list::List;
 use self::trail::{Step, Trail};
 use self::visit::{Next, Text};
+use super::slots::Slots;
 use super::trie::{Node, Slot, Trie};
 use crate::event::Reason;
 
@@ -54,77 +57,6 @@ const LIKELY: usize = 32;
 /// memory: this for every record, and so many bytes for each of the text's own.
 const PATH_BYTES: usize = 1024;
 const PATH_BYTES_A_BYTE: usize = 8;
-
-/// What was found at a slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Leaf<'a> {
-    /// Nothing.
-    #[default]
-    Absent,
-    /// `null`.
-    Null,
-    /// A scalar's text: a string's content, a number as it was written, `true` or `false`.
-    Scalar(&'a str),
-    /// A string where the JSON text is wanted: its content and that.
-    Quoted(&'a (&'a str, &'a str)),
-    /// An object or array, as JSON text.
-    Json(&'a str),
-    /// An array whose elements are to be gone over one by one.
-    List(&'a List<'a>),
-    /// An array whose elements were gone over as they were met.
-    Walked(&'a [Found<'a>]),
-    /// An object or array whose leaves went elsewhere.
-    Container,
-}
-
-impl<'a> Leaf<'a> {
-    /// A scalar's text.
-    pub fn scalar(self) -> Option<&'a str> {
-        match self {
-            Leaf::Scalar(text) | Leaf::Quoted(&(text, _)) => Some(text),
-            _ => None,
-        }
-    }
-
-    /// The JSON text of a value that was taken as such.
-    pub fn json(self) -> Option<&'a str> {
-        match self {
-            Leaf::Absent | Leaf::Container | Leaf::Walked(_) => None,
-            Leaf::Null => Some("null"),
-            Leaf::Scalar(text) | Leaf::Quoted(&(_, text)) | Leaf::Json(text) => Some(text),
-            Leaf::List(list) => Some(list.text),
-        }
-    }
-
-    /// An array that is gone over.
-    pub fn list(self) -> Option<&'a List<'a>> {
-        match self {
-            Leaf::List(list) => Some(list),
-            _ => None,
-        }
-    }
-
-    /// Whether it is an object or array whose leaves stand in no slots.
-    pub fn is_whole(self) -> bool {
-        matches!(self, Leaf::Json(_) | Leaf::List(_) | Leaf::Walked(_))
-    }
-}
-
-/// What a walk found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Found<'a> {
-    /// One a slot of the trie.
-    pub leaves: &'a [Leaf<'a>],
-    /// Every scalar that has no slot, by path, in the order of the text.
-    pub rest: &'a [(&'a str, &'a str)],
-}
-
-impl<'a> Found<'a> {
-    /// What was found at a slot.
-    pub fn leaf(&self, slot: Slot) -> Leaf<'a> {
-        self.leaves[slot as usize]
-    }
-}
 
 /// Why a text cannot be walked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,6 +120,7 @@ struct Pass<'a> {
     /// The text that serde_json is reading.
     source: &'a str,
     leaves: &'a mut [Leaf<'a>],
+    filled: Slots<'a>,
     rest: BumpVec<'a, (&'a str, &'a str)>,
     /// What the paths of leftovers may still take, bytes.
     path_room: usize,
@@ -218,6 +151,7 @@ impl<'a> Pass<'a> {
             is_rooted: false,
             source,
             leaves: arena.alloc_slice_fill_copy(trie.slots(), Leaf::Absent),
+            filled: Slots::none(trie.slots(), arena),
             rest: BumpVec::with_capacity_in(likely, arena),
             path_room: PATH_BYTES + PATH_BYTES_A_BYTE * bytes,
             seen: BumpVec::with_capacity_in(likely, arena),
@@ -227,7 +161,7 @@ impl<'a> Pass<'a> {
     }
 
     fn found(self) -> Found<'a> {
-        Found { leaves: self.leaves, rest: self.rest.into_bump_slice() }
+        Found { leaves: self.leaves, filled: self.filled, rest: self.rest.into_bump_slice() }
     }
 
     /// Walk a text of its own: the record, or what stands under a slot.
@@ -269,10 +203,11 @@ impl<'a> Pass<'a> {
         let kept = std::mem::replace(&mut self.keep_rest, false);
         let result = self.text(text, here);
         self.keep_rest = kept;
-        self.leaves[slot as usize] = match self.leaves[slot as usize] {
+        let leaf = match self.leaves[slot as usize] {
             Leaf::List(list) => Leaf::List(self.arena.alloc(list.with_text(text))),
             _ => Leaf::Json(text),
         };
+        self.fill(slot, leaf);
         result
     }
 
@@ -295,7 +230,7 @@ impl<'a> Pass<'a> {
     #[inline]
     fn scalar<E: serde::de::Error>(&mut self, text: &'a str, here: Here<'_, 'a>) -> Result<(), E> {
         if let Some(slot) = here.node.and_then(|node| node.slot) {
-            self.leaves[slot as usize] = Leaf::Scalar(text);
+            self.fill(slot, Leaf::Scalar(text));
             return Ok(());
         }
         if self.keep_rest { self.leftover(text, here) } else { Ok(()) }
@@ -326,8 +261,14 @@ impl<'a> Pass<'a> {
     /// What stands at a node, where that is wanted.
     fn set(&mut self, node: Option<&Node>, leaf: Leaf<'a>) {
         if let Some(slot) = node.and_then(|node| node.slot) {
-            self.leaves[slot as usize] = leaf;
+            self.fill(slot, leaf);
         }
+    }
+
+    #[inline]
+    fn fill(&mut self, slot: Slot, leaf: Leaf<'a>) {
+        self.leaves[slot as usize] = leaf;
+        self.filled.insert(slot);
     }
 
     fn enter<E: serde::de::Error>(&mut self) -> Result<(), E> {
