@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 
-from confluent_kafka import Producer
+from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from proxy import Proxy
@@ -126,8 +126,8 @@ class Scene:
             f'[[kafka.topics]]\nname = "watched.{schema}"\nschema = "{schema}"\ntenant_from_body = true\n'
             for schema in SCHEMAS
         )
-        mappings = self.work / "schemas"
-        mappings.mkdir()
+        self.mappings = self.work / "schemas"
+        self.mappings.mkdir()
         common = f"""
 [kafka]
 brokers = "{self.brokers}"
@@ -135,6 +135,7 @@ group = "watched"
 dead_letter_topic = "{DEAD}"
 [kafka.properties]
 "socket.timeout.ms" = "5000"
+"heartbeat.interval.ms" = "500"
 {topics}
 [[kafka.topics]]
 name = "{READINGS}"
@@ -147,7 +148,7 @@ user = "trailhouse"
 memory_bytes = 16777216
 max_record_bytes = 1048576
 [schemas]
-dir = "{mappings}"
+dir = "{self.mappings}"
 [api.auth]
 mode = "token"
 [api.audit]
@@ -253,6 +254,41 @@ requests_per_second = 0
             if found := re.search(rb'"id":\s*"([0-9a-f-]{36})"', answer or b""):
                 self.ask(f"/v1/events/{found[1].decode()}", self.reader)
             time.sleep(0.2)
+
+    def ask_while(self, condition, question):
+        while condition():
+            self.ask(question, self.reader)
+
+    def unsettle(self):
+        """A member of the workers' group that comes and goes, and reads nothing."""
+        self.unsettled = True
+
+        def come_and_go():
+            while self.unsettled:
+                member = Consumer(
+                    {
+                        "bootstrap.servers": self.brokers,
+                        "group.id": "watched",
+                        "partition.assignment.strategy": "cooperative-sticky",
+                        "heartbeat.interval.ms": 500,
+                        "enable.auto.commit": False,
+                        "log_level": 0,
+                    }
+                )
+                assigned = []
+                member.subscribe(
+                    [f"watched.{schema}" for schema in SCHEMAS],
+                    on_assign=lambda _, partitions: assigned.extend(partitions),
+                )
+                until = time.monotonic() + 10
+                while not assigned and time.monotonic() < until:
+                    member.poll(0.1)
+                member.close()
+
+        self.in_background(come_and_go)
+
+    def settle(self):
+        self.unsettled = False
 
     def poison_for_ever(self):
         for n in itertools.count():
