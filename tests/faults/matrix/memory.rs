@@ -10,6 +10,8 @@
 //!
 //! Deliberately unknown here: how memory is shared out.
 
+use std::time::Duration;
+
 use trailhouse::config::Config;
 
 use crate::harness;
@@ -21,8 +23,10 @@ use crate::worker::{Launch, Worker};
 const PARTITIONS: i32 = 64;
 const MIB: u64 = 1 << 20;
 const MEMORY_BYTES: u64 = 32 * MIB;
-/// Of each batch that is made again, at least.
-const BATCH_BYTES: u64 = 2 * MIB;
+/// Of each batch that is made again.
+const BATCH_RECORDS: u64 = 4;
+/// What each partition is behind, beside that.
+const LAG_BYTES: u64 = MIB / 2;
 const PREFETCH_BYTES: u64 = 64 << 10;
 /// Of a record, by its partition.
 const RECORD_BYTES: [usize; 3] = [600, 64 << 10, MIB as usize];
@@ -38,9 +42,9 @@ fn record(partition: i32, n: u64) -> Record {
     Record { partition, payload: payload.into_bytes(), ..Record::default() }
 }
 
-/// So many bytes to each partition; how many records that are.
-fn produce(scene: &Scene, bytes: u64) -> u64 {
-    let count = |partition: i32| bytes.div_ceil(RECORD_BYTES[partition as usize % 3] as u64);
+/// So many records to each partition, by the bytes of one; how many that are.
+fn produce(scene: &Scene, count: impl Fn(u64) -> u64) -> u64 {
+    let count = |partition: i32| count(RECORD_BYTES[partition as usize % 3] as u64);
     let of = |partition| (0..count(partition)).map(move |n| record(partition, n));
     scene.kafka.produce(&scene.topic, (0..PARTITIONS).flat_map(of));
     (0..PARTITIONS).map(count).sum()
@@ -51,8 +55,8 @@ fn look(worker: &Worker) {
     let held = worker.metric("trailhouse_memory_peak_bytes").unwrap() as u64;
     let resident = worker.most_resident_bytes();
     println!("held {:.1} MiB, resident {} MiB at most", held as f64 / MIB as f64, resident / MIB);
-    assert!(held > 0 && held <= MEMORY_BYTES, "{held} bytes held");
     assert!(resident < MEMORY_BYTES + BESIDE_BYTES, "{resident} bytes resident");
+    assert!(held > 0 && held <= MEMORY_BYTES, "{held} bytes held");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,37 +64,36 @@ async fn a_worker_killed_under_lag_comes_back_within_its_budget() {
     let mut scene = Scene::without_topic("memory", Engines::shared()).await;
     scene.partitions = PARTITIONS;
     scene.kafka.create(&scene.topic, PARTITIONS, &[("max.message.bytes", "2097152")]).await;
+    scene.ledger.patience = Duration::from_secs(300);
     scene.config.kafka.prefetch_bytes = PREFETCH_BYTES;
     for (name, bytes) in [("fetch.message.max.bytes", "65536"), ("fetch.max.bytes", "2097152")] {
         scene.config.kafka.properties.insert(name.to_owned(), bytes.to_owned());
     }
-    scene.config.pipeline.batch_records = 100_000;
     scene.config.pipeline.max_record_bytes = 5 << 18;
-    let small = scene.config.clone();
-
-    // Nothing closes but by bytes: so each partition has one batch, and its intent stands.
-    scene.config.pipeline.batch_bytes = BATCH_BYTES as usize;
-    scene.config.pipeline.batch_age_ms = 600_000;
     let start = |config: &Config| Worker::start(scene.dir.path(), config, &Launch::default());
-    let mut produced = produce(&scene, BATCH_BYTES + BATCH_BYTES / 4);
-    let mut worker = start(&scene.config);
+
+    // Nothing is completed by age: each partition has stored one batch, and its intent stands.
+    let mut large = scene.config.clone();
+    large.pipeline.batch_records = BATCH_RECORDS as usize;
+    large.pipeline.batch_age_ms = 600_000;
+    let mut produced = produce(&scene, |_| BATCH_RECORDS);
+    let mut worker = start(&large);
     scene.await_rows("batches", PARTITIONS as u64).await;
     worker.kill();
-    produced += produce(&scene, BATCH_BYTES / 4);
+    produced += produce(&scene, |bytes| LAG_BYTES.div_ceil(bytes));
 
-    scene.config = small;
+    scene.config.pipeline.batch_records = 100_000;
     scene.config.pipeline.memory_bytes = MEMORY_BYTES as usize;
-    let start = |config: &Config| Worker::start(scene.dir.path(), config, &Launch::default());
     // So that records come quicker than they can be stored.
     scene.proxy.plan(|asked| {
-        let is_slow = asked.is_insert();
-        if is_slow { Fate::Slow(std::time::Duration::from_millis(100)) } else { Fate::Pass }
+        if asked.is_insert() { Fate::Slow(Duration::from_millis(100)) } else { Fate::Pass }
     });
     let mut worker = start(&scene.config);
     let made_again = async || worker.metric("trailhouse_inserts_total").unwrap_or(0.0) >= 16.0;
     harness::until(made_again).await;
     look(&worker);
     worker.kill();
+    scene.proxy.plan(|_| Fate::Pass);
 
     let worker = start(&scene.config);
     scene.settle().await;
