@@ -35,6 +35,8 @@ const ROUNDS: usize = 2;
 const ARENA: usize = 16 << 20;
 /// Records of one slice of columns, about what the pipeline has.
 const SLICE: usize = 3_500;
+/// What the pipeline makes of them, bytes.
+const SLICE_BYTES: usize = 4 << 20;
 
 /// What one part took.
 pub struct Limit {
@@ -224,7 +226,7 @@ pub async fn insert(site: &Site<'_>, held: &Held, change: &str) -> Inserted {
                 }
                 Ok(())
             };
-            warehouse.insert(Table::Events, &token, send).await.unwrap();
+            warehouse.insert(Table::Events, &token, SLICE_BYTES, send).await.unwrap();
         }
     };
     tokio::join!(in_turn(), in_turn());

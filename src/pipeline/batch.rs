@@ -16,9 +16,9 @@ use std::time::Instant;
 use crate::event::{Headers, Micros, OffsetRange, PartitionId, RawRecord};
 
 /// Bytes of a batch's first segment: most batches of quiet partitions stay small.
-const LEAST_SEGMENT: usize = 16 << 10;
+const LEAST_SEGMENT: usize = 4 << 10;
 /// Bytes of a segment in the long run. A longer record has one of its own.
-const SEGMENT: usize = 1 << 20;
+pub const SEGMENT: usize = 1 << 20;
 
 /// Records of one partition.
 #[derive(Debug)]
@@ -30,6 +30,10 @@ pub struct Batch {
     segments: Vec<Vec<u8>>,
     /// Of records, in all segments.
     bytes: usize,
+    /// Of all segments, whether full or not.
+    segment_bytes: usize,
+    /// Of its longest record.
+    longest: usize,
     entries: Vec<Entry>,
     /// When its first record came.
     pub opened: Instant,
@@ -50,7 +54,8 @@ struct Entry {
 impl Batch {
     /// An empty batch whose range begins at `first`; and ends at `last`, where one is made again.
     pub fn begin(first: i64, last: Option<i64>, opened: Instant) -> Batch {
-        Batch { first, last, segments: Vec::new(), bytes: 0, entries: Vec::new(), opened }
+        let (segments, entries) = (Vec::new(), Vec::new());
+        Batch { first, last, segments, bytes: 0, segment_bytes: 0, longest: 0, entries, opened }
     }
 
     /// Where it must end, if that is known already.
@@ -65,7 +70,9 @@ impl Batch {
         let has_room = |segment: &Vec<u8>| segment.capacity() - segment.len() >= bytes;
         if !self.segments.last().is_some_and(has_room) {
             let usual = self.bytes.clamp(LEAST_SEGMENT, SEGMENT);
-            self.segments.push(Vec::with_capacity(usual.max(bytes)));
+            let segment = Vec::with_capacity(usual.max(bytes));
+            self.segment_bytes += segment.capacity();
+            self.segments.push(segment);
         }
         let at = self.segments.len() - 1;
         let segment = &mut self.segments[at];
@@ -74,6 +81,11 @@ impl Batch {
         segment.extend_from_slice(headers.as_bytes());
         segment.extend_from_slice(payload);
         self.bytes += bytes;
+        self.longest = self.longest.max(bytes);
+        if self.entries.len() == self.entries.capacity() {
+            // By a quarter: twice as many would be megabytes that nobody needs.
+            self.entries.reserve_exact(8.max(self.entries.len() / 4));
+        }
         self.entries.push(Entry {
             offset,
             timestamp,
@@ -103,6 +115,16 @@ impl Batch {
     /// Bytes of records, and of the table of them.
     pub fn bytes(&self) -> usize {
         self.bytes + self.entries.len() * size_of::<Entry>()
+    }
+
+    /// Bytes of memory it takes: what [`Batch::bytes`] are kept in.
+    pub fn held(&self) -> usize {
+        self.segment_bytes + self.entries.capacity() * size_of::<Entry>()
+    }
+
+    /// Bytes of its longest record.
+    pub fn longest(&self) -> usize {
+        self.longest
     }
 
     /// The offset of its last record.
@@ -200,6 +222,7 @@ mod tests {
                 .map(|r| (r.offset, r.timestamp, r.key.map(<[u8]>::to_vec), r.payload.to_vec()))
                 .collect();
             prop_assert_eq!(&found, &expected);
+            prop_assert!(batch.held() >= batch.bytes());
             prop_assert!(batch.records().all(|record| record.headers.get("name") == Some("value")));
             let last = expected.last().map(|(offset, ..)| *offset);
             prop_assert_eq!(batch.range(), last.map(|last| OffsetRange { first, last }));

@@ -5,7 +5,7 @@
 //!
 //! # Invariants
 //! - Nothing goes in but the batch and the mappings: made again, the same rows come out.
-//! - Of a batch's rows a slice is held, about [`SLICE_BYTES`] and one row, whatever records become.
+//! - Of a batch's rows a slice is held, of [`Source::slice_bytes`] or of one row, whatever records become.
 //! - What a batch becomes stays within [`most_bytes`]: records that swell it beyond that are
 //!   quarantined whole.
 //! - Every row of the batch is counted and digested, also those that are left out because they are
@@ -27,10 +27,6 @@ use crate::event::{Fate, LogId, Micros, OffsetRange, Place, RawRecord, Reason, i
 use crate::schema::Normaliser;
 use crate::warehouse::block::{Block, BlockError, EventBlock, QuarantineBlock};
 
-/// Rows are handed over when they are about so many bytes. Smaller ones cost ClickHouse and us more
-/// a row, larger ones our caches, and memory.
-pub const SLICE_BYTES: usize = 4 << 20;
-
 /// A batch, and how it is read.
 #[derive(Clone, Copy)]
 pub struct Source<'s> {
@@ -40,6 +36,8 @@ pub struct Source<'s> {
     pub normaliser: &'s Normaliser,
     /// The log they are of.
     pub log: &'s LogId,
+    /// Rows are handed over when they are so many bytes.
+    pub slice_bytes: usize,
 }
 
 /// What is known of some of a batch's rows.
@@ -210,14 +208,14 @@ impl Making<'_> {
                     places.push(place);
                 }
                 self.counts[mapping].1 += 1;
+                if self.bytes > 0 && self.bytes + row.bytes > self.of.slice_bytes {
+                    self.bytes = 0;
+                    slices(&self.block.finish()?)?;
+                }
                 let position = self.of.log.position(record.offset, row.index);
                 let id = id::derive(event, &position, &digest);
                 self.block.push(event, id, place, received_at(record))?;
                 self.bytes += row.bytes;
-                if self.bytes >= SLICE_BYTES {
-                    self.bytes = 0;
-                    slices(&self.block.finish()?)?;
-                }
             }
             Fate::Quarantine(why) => {
                 self.digest.update(id::digest(why.raw));
@@ -263,12 +261,13 @@ pub fn quarantine(
             return Ok(());
         }
         rows.reject(why.reason);
-        block.push(&why, record.key, record.headers, place, received_at(record))?;
-        bytes += why.raw.len() + record.bytes_around();
-        if bytes >= SLICE_BYTES {
+        let row = why.raw.len() + record.bytes_around();
+        if bytes > 0 && bytes + row > of.slice_bytes {
             bytes = 0;
             slices(&block.finish()?)?;
         }
+        block.push(&why, record.key, record.headers, place, received_at(record))?;
+        bytes += row;
         Ok::<_, BlockError>(())
     })?;
     if block.rows() > 0 {

@@ -75,9 +75,13 @@ impl PipelineConfig {
                 (field.to_owned(), format!("is {value}, and must be from {least} to {most}"))
             })
             .collect();
-        if self.max_record_bytes * 4 > self.memory_bytes {
-            let message = "must be at most a quarter of memory_bytes";
-            wrong.push(("max_record_bytes".to_owned(), message.to_owned()));
+        // As columns, in the stream and on its way, a row of it takes six times its bytes.
+        if self.max_record_bytes.saturating_mul(8) > self.memory_bytes {
+            let message = format!(
+                "must be at most an eighth of memory_bytes, which is {}",
+                self.memory_bytes / 8
+            );
+            wrong.push(("max_record_bytes".to_owned(), message));
         }
         wrong
     }

@@ -91,14 +91,17 @@ impl Intake for Worker {
     }
 
     fn wants(&self, partition: &PartitionId) -> bool {
-        !self.ending && self.lanes.get(partition).is_some_and(|lane| lane.has_room(self.limits))
+        !self.ending
+            && self.lanes.get(partition).is_some_and(|lane| lane.has_room(self.limits, self.room))
     }
 
     fn take(&mut self, partition: &PartitionId, record: &RawRecord<'_>) {
-        let lane = self.lanes.get_mut(partition);
-        if let Some(Err(misplaced)) = lane.map(|lane| lane.take(record, Instant::now())) {
+        let Some(lane) = self.lanes.get_mut(partition) else { return };
+        let before = lane.filled();
+        if let Err(misplaced) = lane.take(record, Instant::now()) {
             self.fatal = Some(misplaced.to_string());
         }
+        self.room.take(lane.turn, lane.filled().saturating_sub(before));
     }
 
     fn reached_end(&mut self, partition: &PartitionId, end: i64) {

@@ -55,6 +55,10 @@ pub struct Lane {
     closed: Option<Batch>,
     next_first: i64,
     last_taken: i64,
+    /// When it last took a record, or got its turn.
+    took: Instant,
+    /// Since when a batch that is made again waits for its turn; later, after it was passed over.
+    waits_since: Instant,
     /// Stored up to here and not yet committed, since when.
     uncommitted: Option<(i64, Instant)>,
     lag: Lag,
@@ -70,6 +74,7 @@ impl Lane {
         metrics: &PipelineMetrics,
     ) -> Lane {
         let PartitionId { topic, partition } = &assignment.partition;
+        let now = Instant::now();
         Lane {
             generation,
             deadline: None,
@@ -82,6 +87,8 @@ impl Lane {
             closed: None,
             next_first: 0,
             last_taken: -1,
+            took: now,
+            waits_since: now,
             uncommitted: None,
             // Resolved once: looking a label up costs as much as copying the record.
             metrics: metrics.lane(topic, *partition, Reason::ALL.map(Reason::code)),
@@ -94,6 +101,7 @@ impl Lane {
     /// It is known where to begin, and the source does.
     pub fn open(&mut self, start: Start, now: Instant) {
         (self.start, self.next_first, self.last_taken) = (start, start.offset, start.offset - 1);
+        (self.took, self.waits_since) = (now, now);
         self.lag.stored_to(start.offset);
         if let Phase::Opening = self.phase {
             self.phase = Phase::Idle;
@@ -127,30 +135,6 @@ impl Lane {
         matches!(self.phase, Phase::Halted)
     }
 
-    /// Whether the next record may come. A batch made again takes all of its own.
-    pub fn has_room(&self, limits: Limits) -> bool {
-        let stands = matches!(self.phase, Phase::Opening | Phase::Halted);
-        let takes = !stands && !self.is_revoked() && !self.broken && self.closed.is_none();
-        let most = if self.turn == Turn::Grows { limits.bytes } else { limits.share };
-        let is_full = |batch: &Batch| limits.closes(batch).is_some() || batch.bytes() >= most;
-        takes && !self.cut_by_limits().is_some_and(is_full)
-    }
-
-    /// The batch that is filling, if it ends where limits say.
-    pub fn cut_by_limits(&self) -> Option<&Batch> {
-        self.filling.as_ref().filter(|batch| batch.must_end().is_none())
-    }
-
-    /// Whether a batch is on its way.
-    pub fn is_sending(&self) -> bool {
-        self.phase.bytes().is_some()
-    }
-
-    /// Whether its next batch may be on its way.
-    pub fn may_send(&self) -> bool {
-        matches!(self.phase, Phase::Idle) && !self.is_revoked() && !self.broken
-    }
-
     /// Append a record to the batch that is filling. An error: it belongs into a batch that is
     /// closed already, so what is known of the partition is wrong.
     pub fn take(&mut self, record: &RawRecord<'_>, now: Instant) -> Result<(), Misplaced> {
@@ -164,7 +148,7 @@ impl Lane {
         }
         self.metrics.records.inc();
         self.metrics.record_bytes.inc_by(record.payload.len() as u64);
-        self.last_taken = record.offset;
+        (self.last_taken, self.took) = (record.offset, now);
         let must_end = self.filling.as_ref().and_then(Batch::must_end);
         if must_end.is_some_and(|last| record.offset > last) {
             self.close_at_end();
@@ -216,9 +200,9 @@ impl Lane {
             return None;
         }
         let closed_by = match (&self.closed, &self.filling) {
+            _ if self.turn != Turn::Closes && !ending => return None,
             (Some(_), _) => ClosedBy::Intent,
             (None, Some(batch)) if batch.must_end().is_some() => return None,
-            (None, Some(_)) if self.turn != Turn::Closes && !ending => return None,
             (None, Some(batch)) => match limits.closes(batch) {
                 Some(full) => full,
                 None if ending => ClosedBy::End,
@@ -251,7 +235,7 @@ impl Lane {
         self.uncommitted = None;
         match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Announcing { batch, range, closed_by, .. } => {
-                self.phase = Phase::Storing { bytes: batch.bytes(), oldest: batch.oldest() };
+                self.phase = Phase::Storing { held: batch.held(), oldest: batch.oldest() };
                 let made_again = self.start.made_again_to.is_some_and(|to| range.first <= to);
                 let (log, normaliser) = (self.assignment.log(), Arc::clone(&self.normaliser));
                 let generation = self.generation;
@@ -325,26 +309,21 @@ impl Lane {
         }
     }
 
-    /// When it has something to do by the clock; with `room`, another batch may be on its way.
-    pub fn due(&self, limits: Limits, room: bool) -> Option<Instant> {
+    /// When it has something to do by the clock; where it `sends`, another batch may be on its way.
+    pub fn due(&self, limits: Limits, sends: bool) -> Option<Instant> {
         match &self.phase {
             Phase::Announcing { asked, .. } | Phase::Completing { asked } => asked.again(),
             Phase::Idle if self.filling.is_some() => {
                 // One that is made again waits for its records, not for a time.
-                self.cut_by_limits().filter(|_| room).map(|batch| batch.opened + limits.age)
+                self.cut_by_limits().filter(|_| sends).map(|batch| batch.opened + limits.age)
             }
             Phase::Idle => self.uncommitted.map(|(_, since)| since + limits.age),
             _ => None,
         }
     }
-
-    /// Bytes of records it holds.
-    pub fn bytes(&self) -> usize {
-        let held = [&self.filling, &self.closed].into_iter().flatten().map(Batch::bytes);
-        self.phase.bytes().unwrap_or(0) + held.sum::<usize>()
-    }
 }
 
 mod lag;
+mod room;
 #[cfg(test)]
 mod tests;

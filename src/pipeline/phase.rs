@@ -36,8 +36,8 @@ pub enum Phase {
     },
     /// A batch is being stored.
     Storing {
-        /// Of its records.
-        bytes: usize,
+        /// Of memory, that it takes.
+        held: usize,
         /// When its first record came to Kafka.
         oldest: Option<Micros>,
     },
@@ -51,11 +51,11 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Bytes of records of the batch on its way, if one is.
-    pub fn bytes(&self) -> Option<usize> {
+    /// Bytes of memory that the batch on its way takes, if one is.
+    pub fn held(&self) -> Option<usize> {
         match self {
-            Phase::Announcing { batch, .. } => Some(batch.bytes()),
-            Phase::Storing { bytes, .. } => Some(*bytes),
+            Phase::Announcing { batch, .. } => Some(batch.held()),
+            Phase::Storing { held, .. } => Some(*held),
             _ => None,
         }
     }

@@ -21,14 +21,14 @@ use std::time::{Duration, Instant};
 
 use backon::BackoffBuilder as _;
 use rustc_hash::FxHashSet;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use self::count::tell;
 use super::batch::Batch;
 use super::columns::{Facts, Known, Made, Rows, Source, Unmade, events, quarantine};
 use super::letter::Post;
-use super::limits::ClosedBy;
-use super::{LONGEST_DELAY, fault, patience};
+use super::limits::{ClosedBy, slice_bytes, slots};
+use super::{LONGEST_DELAY, PipelineConfig, fault, patience};
 use crate::event::{LogId, OffsetRange, PartitionId, Place};
 use crate::schema::Normaliser;
 use crate::telemetry::{Health, PipelineMetrics, Seldom};
@@ -45,7 +45,9 @@ pub struct Settler {
     pub health: Health,
     /// How long they may fail until that shows.
     pub patience: Duration,
-    /// One permit a batch in columns.
+    /// Limits.
+    pub config: PipelineConfig,
+    /// One permit a batch in columns, more for one with a long row.
     pub permits: Semaphore,
     /// Takes copies of what is quarantined, where they are wanted.
     pub post: Option<Post>,
@@ -82,18 +84,22 @@ impl Job {
         PartitionId { topic: Arc::clone(&self.log.topic), partition: self.log.partition }
     }
 
-    /// What its rows are made of.
-    pub fn source(&self) -> Source<'_> {
-        Source { batch: &self.batch, normaliser: &self.normaliser, log: &self.log }
+    /// What its rows are made of, in slices of so many bytes.
+    pub fn source(&self, slice_bytes: usize) -> Source<'_> {
+        Source { batch: &self.batch, normaliser: &self.normaliser, log: &self.log, slice_bytes }
     }
 
     /// What would be sent of it, without what is known to be stored.
-    pub async fn count(self: &Arc<Self>, known: Known) -> Result<(Made, Rows), Trouble> {
+    pub async fn count(
+        self: &Arc<Self>,
+        known: Known,
+        slice_bytes: usize,
+    ) -> Result<(Made, Rows), Trouble> {
         let job = Arc::clone(self);
         let counting = tokio::task::spawn_blocking(move || {
-            let nowhere = &mut |_: &Block| Ok(());
-            let made = events(job.source(), &known, nowhere).map_err(|why| job.trouble(why))?;
-            let rejected = quarantine(job.source(), &known, &made.rejected, nowhere);
+            let (of, nowhere) = (job.source(slice_bytes), &mut |_: &Block| Ok(()));
+            let made = events(of, &known, nowhere).map_err(|why| job.trouble(why))?;
+            let rejected = quarantine(of, &known, &made.rejected, nowhere);
             let rejected = rejected.map_err(|error| job.trouble(error.into()))?;
             let rows = Rows { events: made.events.clone(), ..rejected };
             Ok((made, rows))
@@ -209,9 +215,16 @@ impl Settler {
         })
     }
 
+    /// What has to be waited for before a batch becomes columns.
+    pub(super) async fn permit(&self, job: &Job) -> Option<SemaphorePermit<'_>> {
+        let slots = slots(&self.config, job.batch.longest());
+        // INVARIANT: it is never closed.
+        self.permits.acquire_many(slots as u32).await.ok()
+    }
+
     /// The first try: all of it, and nothing is asked. The rows that are stored by us.
     async fn first(&self, job: &Arc<Job>, course: &mut Course) -> Result<Rows, Trouble> {
-        let permit = self.permits.acquire().await;
+        let permit = self.permit(job).await;
         let known = course.known(FxHashSet::default());
         let facts = self.send(job, &job.token(), known, &mut Rows::default()).await?;
         drop(permit);
@@ -223,7 +236,7 @@ impl Settler {
 
     /// Any other try: only what is not there. The rows that are stored by us.
     async fn again(&self, job: &Arc<Job>, course: &mut Course) -> Result<Rows, Trouble> {
-        let permit = self.permits.acquire().await;
+        let permit = self.permit(job).await;
         let known = self.look(job, course).await?;
         let mut sent = Rows::default();
         let sending = self.send(job, &job.token(), known, &mut sent).await;
@@ -244,7 +257,7 @@ impl Settler {
             if repaired.total() > 0 {
                 course.repairs += 1;
                 let known = self.look(job, course).await?;
-                left = job.count(known).await?.1.total();
+                left = job.count(known, slice_bytes(&self.config)).await?.1.total();
             }
         }
         drop(permit);
@@ -273,13 +286,13 @@ impl Settler {
     ) -> Result<Facts, Trouble> {
         fault::point("insert::before_events");
         let (known, of) = (Arc::new(known), Arc::clone(job));
-        let all = Arc::clone(&known);
+        let (all, slice) = (Arc::clone(&known), slice_bytes(&self.config));
         let make = move |to: &mut RowStream| {
-            let made = events(of.source(), &all, &mut |block| to.push(block));
+            let made = events(of.source(slice), &all, &mut |block| to.push(block));
             made.map_err(|why| of.trouble(why))
         };
         let begun = Instant::now();
-        let made = self.warehouse.insert(Table::Events, token, make).await;
+        let made = self.warehouse.insert(Table::Events, token, slice, make).await;
         self.observe(Table::Events, begun, made.as_ref().map(|made| made.events.is_empty()));
         let Made { events, rejected, facts, .. } = made?;
         fault::point("insert::after_events");
@@ -287,11 +300,12 @@ impl Settler {
         if !rejected.is_empty() {
             let of = Arc::clone(job);
             let make = move |to: &mut RowStream| {
-                let rows = quarantine(of.source(), &known, &rejected, &mut |block| to.push(block));
+                let rows =
+                    quarantine(of.source(slice), &known, &rejected, &mut |block| to.push(block));
                 rows.map_err(|error| of.trouble(error.into()))
             };
             let begun = Instant::now();
-            let rows = self.warehouse.insert(Table::Quarantine, token, make).await;
+            let rows = self.warehouse.insert(Table::Quarantine, token, slice, make).await;
             let is_none = rows.as_ref().map(|rows| rows.quarantined.is_empty());
             self.observe(Table::Quarantine, begun, is_none);
             sent.quarantined = rows?.quarantined;

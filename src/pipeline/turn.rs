@@ -1,13 +1,19 @@
-//! Which lane may grow its batch, and which may close it.
+//! Which lane may grow its batch, which may close it, and how much all of them may take.
 //!
-//! In: all lanes, the [`Limits`], the clock. Out: a [`Turn`] for each lane.
+//! In: all lanes, the [`Limits`], the clock. Out: a [`Turn`] for each lane, the [`Room`] for all.
 //!
 //! While ClickHouse keeps up, a batch closes when it is old enough, and this changes nothing. Where
 //! it does not, or many partitions are far behind, closing more batches would only make them
 //! smaller: so no more of them are on their way than are being stored and one, and meanwhile the
 //! lane whose turn is next grows, alone, to a full batch. Memory for one full batch does for all.
 //!
+//! So it is after a crash, when every partition has a batch to make again: they fill their shares at
+//! the same time, and what is larger is read to its end one after the other.
+//!
 //! # Invariants
+//! - All lanes together hold no more than [`Limits::held`], and one record. But a batch that is made
+//!   again has the size it had: where it alone is larger than that, and nothing on its way will make
+//!   room, it is read nevertheless, for else its partition would stand still.
 //! - Turns go by age, the oldest batch first: no lane waits for another twice.
 //! - A lane that holds its share takes nothing while another grows; what it does not take stays
 //!   with the source.
@@ -30,31 +36,74 @@ pub enum Turn {
     Closes,
 }
 
-/// Give every lane its turn; whether another batch may still be on its way.
-pub fn give<'l>(lanes: impl Iterator<Item = &'l mut Lane>, limits: Limits, now: Instant) -> bool {
-    let (mut room, mut filling, mut asking) = (limits.sending, 0, Vec::new());
-    for lane in lanes {
-        lane.turn = Turn::Waits;
-        room = room.saturating_sub(usize::from(lane.is_sending()));
-        let Some(batch) = lane.cut_by_limits() else { continue };
-        filling += batch.bytes();
-        let is_old = now.duration_since(batch.opened) >= limits.age;
-        let is_ready = is_old || limits.closes(batch).is_some();
-        if is_ready || batch.bytes() >= limits.share {
-            asking.push((batch.opened, is_ready && lane.may_send(), lane));
+/// What all lanes together may do until turns are given again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Another batch may be on its way.
+    pub sends: bool,
+    /// Bytes that all lanes may take.
+    pub bytes: usize,
+    /// Of these, such as lanes may take that do not grow.
+    pub shares: usize,
+    /// The lane that grows goes on whatever there is: nothing on its way will make room.
+    pub is_forced: bool,
+}
+
+impl Room {
+    /// Nobody holds anything.
+    pub fn of(limits: Limits) -> Room {
+        Room { sends: true, bytes: limits.held, shares: limits.bytes, is_forced: false }
+    }
+
+    /// Whether a lane may take one more record.
+    pub fn lets(&self, turn: Turn) -> bool {
+        match turn {
+            Turn::Grows => self.bytes > 0 || self.is_forced,
+            Turn::Waits | Turn::Closes => self.bytes > 0 && self.shares > 0,
         }
     }
-    asking.sort_by_key(|(opened, ..)| *opened);
-    // Batches that grew before an older one asked are still held.
-    let mut grows = filling < 2 * limits.bytes;
-    for (_, may_close, lane) in asking {
-        if may_close && room > 0 {
-            room -= 1;
+
+    /// A lane takes so many bytes.
+    pub fn take(&mut self, turn: Turn, bytes: usize) {
+        self.bytes = self.bytes.saturating_sub(bytes);
+        if turn != Turn::Grows {
+            self.shares = self.shares.saturating_sub(bytes);
+        }
+    }
+}
+
+/// Give every lane its turn; what all of them may take.
+pub fn give<'l>(lanes: impl Iterator<Item = &'l mut Lane>, limits: Limits, now: Instant) -> Room {
+    let (mut sending, mut held, mut filled, mut asking) = (0, 0, 0, Vec::new());
+    for lane in lanes {
+        let grew = lane.end_turn(now);
+        sending += usize::from(lane.is_sending());
+        held += lane.held();
+        filled += lane.filled();
+        if lane.asks(limits, now) {
+            asking.push((lane.place(), grew, lane));
+        }
+    }
+    asking.sort_by_key(|(place, ..)| *place);
+    let (mut slots, mut grows) = (limits.sending.saturating_sub(sending), true);
+    let bytes = limits.held.saturating_sub(held);
+    let mut is_stuck = bytes == 0 && sending == 0;
+    for (_, grew, lane) in asking {
+        if slots > 0 && lane.is_ready(limits, now) && lane.may_send() {
+            slots -= 1;
+            is_stuck = false;
             lane.turn = Turn::Closes;
+            filled -= lane.filled();
         } else if grows {
             grows = false;
-            lane.turn = Turn::Grows;
+            lane.grows(grew, now);
+            filled -= lane.filled();
         }
     }
-    room > 0
+    Room {
+        sends: slots > 0,
+        bytes,
+        shares: limits.bytes.saturating_sub(filled),
+        is_forced: is_stuck,
+    }
 }

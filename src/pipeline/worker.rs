@@ -20,11 +20,12 @@ use tokio::task::AbortHandle;
 
 use super::intent::announces;
 use super::lane::Lane;
-use super::limits::Limits;
+use super::limits::{Limits, slices_bytes};
 use super::open::Refusal;
 use super::settle::{SettleError, Settled, Settler};
 use super::start::Start;
-use super::{Done, Pipeline, Stop, fault, turn};
+use super::turn::{self, Room};
+use super::{Done, Pipeline, Stop, fault};
 use crate::event::PartitionId;
 use crate::source::{Answer, Commit, Intake as _, Source, SourceError, Waker};
 
@@ -54,8 +55,8 @@ pub struct Worker {
     /// The task that works for a lane.
     tasks: FxHashMap<PartitionId, AbortHandle>,
     pub(super) limits: Limits,
-    /// Whether another batch may be on its way.
-    room: bool,
+    /// What all lanes may take.
+    pub(super) room: Room,
     events: mpsc::Receiver<Event>,
     sender: mpsc::Sender<Event>,
     waker: Arc<Waker>,
@@ -78,16 +79,18 @@ impl Worker {
             metrics: pipeline.metrics.pipeline.clone(),
             health: pipeline.health.clone(),
             patience: Duration::from_millis(pipeline.config.insert_unready_ms),
+            config: pipeline.config.clone(),
             permits: Semaphore::new(pipeline.config.inserts_in_flight),
             post: pipeline.post.clone(),
             posting: Semaphore::new(1),
         });
+        let limits = Limits::share(&pipeline.config, 0);
         Worker {
-            limits: Limits::share(&pipeline.config, 0),
+            limits,
+            room: Room::of(limits),
             pipeline,
             settler,
             lanes: FxHashMap::default(),
-            room: true,
             tasks: FxHashMap::default(),
             events,
             sender,
@@ -120,6 +123,8 @@ impl Worker {
                 deadline = Some(self.deadline());
             }
             source.poll(self.patience(), self)?;
+            // Before anything is given back: what is held now is the most.
+            self.measure();
             if let Some(why) = self.fatal.take() {
                 return Err(SourceError::Fatal(why));
             }
@@ -135,7 +140,6 @@ impl Worker {
                     source.look_again(partition);
                 }
             }
-            self.measure();
             if self.ending && self.lanes.values().all(Lane::is_idle) {
                 self.done.drained = true;
                 break;
@@ -155,7 +159,8 @@ impl Worker {
     /// How long the source may wait for records.
     fn patience(&self) -> Duration {
         const LONGEST: Duration = Duration::from_millis(100);
-        let due = self.lanes.values().filter_map(|lane| lane.due(self.limits, self.room)).min();
+        let due =
+            self.lanes.values().filter_map(|lane| lane.due(self.limits, self.room.sends)).min();
         due.map_or(LONGEST, |due| due.saturating_duration_since(Instant::now()).min(LONGEST))
     }
 
@@ -296,9 +301,14 @@ impl Worker {
 
     fn measure(&self) {
         let metrics = &self.pipeline.metrics.pipeline;
-        metrics.lane_bytes.set(self.lanes.values().map(Lane::bytes).sum::<usize>() as i64);
+        let held: usize = self.lanes.values().map(Lane::held).sum();
+        metrics.lane_bytes.set(held as i64);
+        let config = &self.pipeline.config;
+        let storing = config.inserts_in_flight - self.settler.permits.available_permits();
+        let used = (held + slices_bytes(config, storing)) as i64;
+        metrics.memory_peak.set(metrics.memory_peak.get().max(used));
         metrics.partitions.set(self.lanes.len() as i64);
-        let is_paused = |lane: &&Lane| !lane.has_room(self.limits);
+        let is_paused = |lane: &&Lane| !lane.has_room(self.limits, self.room);
         metrics.paused.set(self.lanes.values().filter(is_paused).count() as i64);
     }
 }

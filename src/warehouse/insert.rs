@@ -34,8 +34,8 @@ use crate::event::{LogId, OffsetRange};
 const INSERT_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long sending one chunk may take.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
-/// Encoded and sent at a time.
-const CHUNK_BYTES: usize = 1 << 20;
+/// Encoded and sent at a time, at most.
+const MOST_CHUNK_BYTES: usize = 1 << 20;
 /// Chunks that wait to be sent.
 const CHUNKS: usize = 2;
 
@@ -113,16 +113,17 @@ impl fmt::Display for Token {
 }
 
 impl Warehouse {
-    /// Store what is made, as one block; a repeat under the same token changes nothing. Where nothing
-    /// is made, nothing is sent.
+    /// Store what is made in slices of so many bytes, as one block; a repeat under the same token changes
+    /// nothing. Where nothing is made, nothing is sent.
     pub async fn insert<T: Send + 'static, E: From<InsertError> + Send + 'static>(
         &self,
         table: Table,
         token: &Token,
+        slice_bytes: usize,
         make: impl FnOnce(&mut RowStream) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E> {
         let sql = format!("INSERT INTO {} FORMAT ArrowStream", table.name());
-        send(self.under(table, token).insert_formatted_with(sql), make).await
+        send(self.under(table, token).insert_formatted_with(sql), slice_bytes, make).await
     }
 
     /// Try rows on an empty table that is like `events`, and drop it: whether ClickHouse would take
@@ -130,11 +131,12 @@ impl Warehouse {
     pub async fn try_events<T: Send + 'static, E: From<InsertError> + Send + 'static>(
         &self,
         trial: &str,
+        slice_bytes: usize,
         make: impl FnOnce(&mut RowStream) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E> {
         let client = one_block(self.client()).with_setting("insert_deduplicate", "0");
         let sql = format!("INSERT INTO `{trial}` FORMAT ArrowStream");
-        send(client.insert_formatted_with(sql), make).await
+        send(client.insert_formatted_with(sql), slice_bytes, make).await
     }
 
     /// A client whose inserts go as one block under a token.
@@ -203,15 +205,19 @@ pub async fn made<T, E: From<InsertError>>(making: JoinHandle<Result<T, E>>) -> 
     }
 }
 
-/// One thread makes and encodes while the connection takes what it has encoded before.
+/// One thread makes and encodes while the connection takes what it has encoded before. What waits,
+/// with what is being filled and what is being sent, is one slice.
 async fn send<T: Send + 'static, E: From<InsertError> + Send + 'static>(
     insert: InsertFormatted,
+    slice_bytes: usize,
     make: impl FnOnce(&mut RowStream) -> Result<T, E> + Send + 'static,
 ) -> Result<T, E> {
     let mut insert = insert.with_timeouts(Some(SEND_TIMEOUT), Some(INSERT_TIMEOUT));
+    let chunk_bytes = (slice_bytes / (CHUNKS + 2)).clamp(1, MOST_CHUNK_BYTES);
     let (out, mut chunks) = mpsc::channel(CHUNKS);
     let making = tokio::task::spawn_blocking(move || {
-        let mut rows = Stream::new(BufWriter::with_capacity(CHUNK_BYTES, Chunks(out)));
+        let mut rows =
+            Stream::new(BufWriter::with_capacity(chunk_bytes, Chunks { out, chunk_bytes }));
         let made = make(&mut rows)?;
         rows.finish().map_err(|error| InsertError::Retry(error.to_string()))?;
         Ok::<T, E>(made)
@@ -237,13 +243,16 @@ async fn send<T: Send + 'static, E: From<InsertError> + Send + 'static>(
 }
 
 /// Where chunks go that are to be sent.
-pub struct Chunks(mpsc::Sender<Bytes>);
+pub struct Chunks {
+    out: mpsc::Sender<Bytes>,
+    chunk_bytes: usize,
+}
 
 impl Write for Chunks {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let bytes = &bytes[..bytes.len().min(CHUNK_BYTES)];
+        let bytes = &bytes[..bytes.len().min(self.chunk_bytes)];
         // The receiver is gone when the insert has failed.
-        let sent = self.0.blocking_send(Bytes::copy_from_slice(bytes));
+        let sent = self.out.blocking_send(Bytes::copy_from_slice(bytes));
         sent.map(|()| bytes.len()).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 

@@ -141,6 +141,13 @@ impl Worker {
         Some(values.filter_map(|value| value.parse::<f64>().ok()).sum())
     }
 
+    /// What it has taken at most, by the kernel's word (Linux).
+    pub fn most_resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let most = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        most.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1_024
+    }
+
     /// What it answers at a path, whatever the status; `None` while it does not.
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
         let log = self.log_text();

@@ -70,7 +70,7 @@ async fn insert(warehouse: &Warehouse, slices: Slices) {
     let token = Token::of(&log(), OffsetRange { first: 0, last: 9 });
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
-        match warehouse.insert(Table::Events, &token, making(slices)).await {
+        match warehouse.insert(Table::Events, &token, 4 << 20, making(slices)).await {
             Ok(()) => return,
             // The one before is answered, and still listed as running.
             Err(InsertError::Retry(why)) if why.contains("Code: 216") => {

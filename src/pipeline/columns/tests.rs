@@ -16,6 +16,8 @@ use crate::event::Headers;
 use crate::schema::{Catalog, TopicRule};
 use crate::warehouse::block::Stream;
 
+const SLICE_BYTES: usize = 4 << 20;
+
 fn log() -> LogId {
     LogId { cluster: "c".into(), topic: "t".into(), incarnation: "i".into(), partition: 0 }
 }
@@ -34,14 +36,13 @@ fn batch(payloads: &[&str], headers: &[u8]) -> Batch {
     batch
 }
 
-/// What is made at last, the rows of `quarantine`, and the sizes of their slices in the stream.
 /// What is made at last, the rows of `quarantine`, and the bytes of each of their slices.
 fn made(batch: &Batch, mut known: Known) -> (Made, Rows, Vec<usize>) {
     let catalog = Catalog::default();
     let normaliser =
         catalog.normaliser("t", &TopicRule::default(), &Arc::new(HashMap::new()), 1 << 20);
     let log = log();
-    let of = Source { batch, normaliser: &normaliser, log: &log };
+    let of = Source { batch, normaliser: &normaliser, log: &log, slice_bytes: SLICE_BYTES };
     let made = loop {
         match events(of, &known, &mut |_| Ok(())) {
             Err(Unmade::Swollen(swollen)) if known.swollen.is_empty() => known.swollen = swollen,
@@ -101,5 +102,5 @@ fn rows_are_handed_over_in_slices() {
     let (_, rows, slices) = made(&batch, Known::default());
     assert_eq!(rows.total(), 1_000);
     assert_eq!(slices.len(), 3, "{slices:?}");
-    assert!(slices.iter().all(|bytes| *bytes < 2 * SLICE_BYTES), "{slices:?}");
+    assert!(slices.iter().all(|bytes| *bytes < SLICE_BYTES + (1 << 20)), "{slices:?}");
 }

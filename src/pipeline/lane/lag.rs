@@ -55,7 +55,7 @@ impl Lane {
 
     fn measure_lag(&mut self, now: Micros) {
         let held = [&self.closed, &self.filling].into_iter().flatten();
-        let holds = self.phase.bytes().is_some() || held.clone().next().is_some();
+        let holds = self.phase.held().is_some() || held.clone().next().is_some();
         let Lag { end, read_to, stored_to, since } = &mut self.lag;
         let is_done = !holds && *read_to >= *end;
         let behind = if is_done { 0 } else { (*end - *stored_to).max(0) };
@@ -79,7 +79,7 @@ impl Lane {
 mod tests {
     use std::time::Instant;
 
-    use super::super::tests::{LIMITS, announce, lane, record};
+    use super::super::tests::{LIMITS, ROOM, announce, lane, record};
     use super::*;
     use crate::event::RawRecord;
 
@@ -112,7 +112,7 @@ mod tests {
         }
         lane.log_end(13, 130 * S);
         assert_eq!(told(&lane), (1, 21.0));
-        assert!(lane.has_room(LIMITS));
+        assert!(lane.has_room(LIMITS, ROOM));
     }
 
     #[test]

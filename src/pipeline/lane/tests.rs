@@ -13,14 +13,23 @@ use std::time::Duration;
 use super::*;
 use crate::event::Headers;
 use crate::pipeline::intent::announces;
-use crate::pipeline::turn;
+use crate::pipeline::turn::{self, Room};
 use crate::schema::{Catalog, TopicRule};
 use crate::telemetry::Metrics;
 
-pub(super) const LIMITS: Limits =
-    Limits { records: 2, bytes: 1 << 20, share: 1 << 20, sending: 3, age: Duration::from_secs(1) };
+pub(super) const LIMITS: Limits = Limits {
+    records: 2,
+    bytes: 1 << 20,
+    share: 1 << 20,
+    held: 1 << 30,
+    sending: 3,
+    age: Duration::from_secs(1),
+};
+/// More than any test takes.
+pub(super) const ROOM: Room =
+    Room { sends: true, bytes: 1 << 30, shares: 1 << 30, is_forced: false };
 
-fn shut() -> Lane {
+pub(super) fn shut() -> Lane {
     let aliases = Arc::new(HashMap::new());
     let normaliser = Catalog::default().normaliser("t", &TopicRule::default(), &aliases, 1);
     let assignment = Assignment {
@@ -62,10 +71,10 @@ pub(super) fn announce(lane: &mut Lane, now: Instant) -> Job {
 fn a_lane_takes_nothing_before_it_is_known_what_is_stored() {
     let now = Instant::now();
     let mut lane = shut();
-    assert!(!lane.has_room(LIMITS));
+    assert!(!lane.has_room(LIMITS, ROOM));
     let start = Start { offset: 40, intent_last: None, made_again_to: Some(60) };
     lane.open(start, now);
-    assert!(lane.has_room(LIMITS));
+    assert!(lane.has_room(LIMITS, ROOM));
     take(&mut lane, [38, 39, 40, 41], now);
     assert_eq!(lane.passed_over, 2, "records from before the start are no business of ours");
     let announced = announce(&mut lane, now);
@@ -78,10 +87,10 @@ fn a_full_lane_has_no_room_and_its_batches_tile_over_gaps() {
     let now = Instant::now();
     let mut lane = lane(now);
     take(&mut lane, [12], now);
-    assert!(lane.has_room(LIMITS));
+    assert!(lane.has_room(LIMITS, ROOM));
     assert_eq!(lane.commit_due(LIMITS, false, now), None, "neither full nor old");
     take(&mut lane, [13], now);
-    assert!(!lane.has_room(LIMITS));
+    assert!(!lane.has_room(LIMITS, ROOM));
     let first = announce(&mut lane, now);
     assert_eq!(
         (first.range, first.closed_by),
@@ -126,10 +135,10 @@ fn a_batch_that_was_announced_before_is_made_again_with_the_same_ends() {
         let mut lane = shut();
         lane.open(start, now);
         for offset in &offsets {
-            assert!(lane.has_room(LIMITS), "whatever the limits are now: {offsets:?}");
+            assert!(lane.has_room(LIMITS, ROOM), "whatever the limits are now: {offsets:?}");
             take(&mut lane, [*offset], now);
         }
-        assert!(!lane.has_room(LIMITS), "it is closed: {offsets:?}");
+        assert!(!lane.has_room(LIMITS, ROOM), "it is closed: {offsets:?}");
         let announced = announce(&mut lane, now);
         assert_eq!(announced.range, OffsetRange { first: 10, last: 14 }, "{offsets:?}");
         assert!(announced.made_again);
@@ -155,7 +164,10 @@ fn a_batch_made_again_ends_where_the_partition_does() {
     take(&mut lane, [10, 12], now);
     assert_eq!(lane.commit_due(LIMITS, false, now + LIMITS.age), None, "age does not cut it");
     lane.reached_end(13);
-    assert!(lane.has_room(LIMITS), "a replica that lags ends earlier than the partition does");
+    assert!(
+        lane.has_room(LIMITS, ROOM),
+        "a replica that lags ends earlier than the partition does"
+    );
     lane.reached_end(15);
     assert_eq!(announce(&mut lane, now).range, OffsetRange { first: 10, last: 14 });
     let misplaced = lane.take(&record(13), now).unwrap_err();
@@ -186,7 +198,7 @@ fn a_fenced_lane_drops_its_batch_and_begins_no_other() {
     let intent = lane.commit_due(LIMITS, false, now).unwrap();
     take(&mut lane, [12], now);
     assert!(lane.fenced(&intent));
-    assert!(!lane.has_room(LIMITS));
+    assert!(!lane.has_room(LIMITS, ROOM));
     assert!(lane.remembered(&intent).is_none(), "an answer that comes after it changes nothing");
     assert_eq!(lane.commit_due(LIMITS, true, now + LIMITS.age), None);
     assert!(lane.is_idle() && lane.is_broken_off(), "it is looked up anew");
@@ -200,7 +212,7 @@ fn a_revoked_lane_finishes_what_is_on_its_way_and_completes_it() {
     let announced = announce(&mut lane, now);
     take(&mut lane, [12], now);
     lane.revoke(now + LIMITS.age);
-    assert!(!lane.has_room(LIMITS) && !lane.is_idle());
+    assert!(!lane.has_room(LIMITS, ROOM) && !lane.is_idle());
     lane.stored(announced.range, now);
     let completion = lane.commit_due(LIMITS, false, now).unwrap();
     assert_eq!((completion.next_offset, announces(&completion)), (12, false));
@@ -220,7 +232,7 @@ fn a_lane_that_cannot_be_read_on_finishes_its_batch_and_then_stands_still() {
     assert!(!lane.is_broken_off(), "it is not completed");
     let completion = lane.commit_due(LIMITS, false, now).unwrap();
     lane.remembered(&completion);
-    assert!(lane.is_broken_off() && !lane.has_room(LIMITS));
+    assert!(lane.is_broken_off() && !lane.has_room(LIMITS, ROOM));
     lane.halt();
     assert!(lane.is_halted() && lane.is_idle() && !lane.is_broken_off());
 }
@@ -238,7 +250,7 @@ fn lanes_with(records: &[i64], now: Instant) -> Vec<Lane> {
 
 fn turns(lanes: &mut [Lane], limits: Limits, now: Instant) -> (Vec<Turn>, bool) {
     let room = turn::give(lanes.iter_mut(), limits, now);
-    (lanes.iter().map(|lane| lane.turn).collect(), room)
+    (lanes.iter().map(|lane| lane.turn).collect(), room.sends)
 }
 
 #[test]
@@ -247,11 +259,11 @@ fn a_lane_with_its_share_waits_while_an_older_one_grows_and_goes_on_when_that_is
     let mut lanes = lanes_with(&[1, 1, 0], now);
     let limits = Limits { share: 1, ..LIMITS };
     assert_eq!(turns(&mut lanes, limits, now).0, [Turn::Grows, Turn::Waits, Turn::Waits]);
-    let room: Vec<bool> = lanes.iter().map(|lane| lane.has_room(limits)).collect();
+    let room: Vec<bool> = lanes.iter().map(|lane| lane.has_room(limits, ROOM)).collect();
     assert_eq!(room, [true, false, true], "one grows, one has its share, one has nothing");
     take(&mut lanes[0], [11], now);
     assert_eq!(turns(&mut lanes, limits, now).0, [Turn::Closes, Turn::Grows, Turn::Waits]);
-    assert!(lanes[1].has_room(limits));
+    assert!(lanes[1].has_room(limits, ROOM));
 }
 
 #[test]
@@ -281,7 +293,7 @@ fn a_lane_whose_batch_was_announced_fills_the_next_to_its_share_only() {
     // It has not been given a turn since.
     assert_eq!(lane.turn, Turn::Closes);
     let limits = Limits { share: 1, ..LIMITS };
-    assert!(lane.has_room(limits));
+    assert!(lane.has_room(limits, ROOM));
     take(&mut lane, [13], now);
-    assert!(!lane.has_room(limits));
+    assert!(!lane.has_room(limits, ROOM));
 }

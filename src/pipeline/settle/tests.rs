@@ -53,6 +53,7 @@ async fn a_batch_that_is_given_up_while_its_inserts_fail_leaves_nothing_failing(
         metrics: metrics.pipeline.clone(),
         health: health.clone(),
         patience: Duration::ZERO,
+        config: PipelineConfig { inserts_in_flight: 1, ..PipelineConfig::default() },
         permits: Semaphore::new(1),
         post: None,
         posting: Semaphore::new(1),

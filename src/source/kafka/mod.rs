@@ -200,6 +200,10 @@ impl Source for KafkaSource {
                 intake.log_end(&lane.partition, end);
             }
         }
+        // Each time another begins: where there is room for few records, not always for the same lane's.
+        if !self.lanes.is_empty() {
+            self.lanes.rotate_left(1);
+        }
         for lane in &mut self.lanes {
             idle &= !lane.drain(&consumer, &mut self.headers, intake);
         }

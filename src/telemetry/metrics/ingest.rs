@@ -105,6 +105,8 @@ pub struct PipelineMetrics {
     pub lane_bytes: IntGauge,
     /// Bytes that records and columns may take.
     pub memory_limit: IntGauge,
+    /// Most of these that were taken.
+    pub memory_peak: IntGauge,
     lag_records: IntGaugeVec,
     lag_seconds: GaugeVec,
 }
@@ -206,10 +208,14 @@ impl PipelineMetrics {
                 "trailhouse_partitions_paused",
                 "Partitions that are not read now: their batches wait to be stored, or they stand still.",
             )?,
-            lane_bytes: register.gauge("trailhouse_lane_bytes", "Bytes of records held in lanes.")?,
+            lane_bytes: register.gauge("trailhouse_lane_bytes", "Bytes of memory that records held in lanes take.")?,
             memory_limit: register.gauge(
                 "trailhouse_memory_limit_bytes",
                 "Bytes that records and columns may take (pipeline.memory_bytes).",
+            )?,
+            memory_peak: register.gauge(
+                "trailhouse_memory_peak_bytes",
+                "Most of these that were taken since the start, by records held and by slices of batches being stored.",
             )?,
             lag_records: register.gauges(
                 "trailhouse_consumer_lag_records",

@@ -12,6 +12,7 @@ mod crash;
 mod dead_letter;
 mod gateway;
 mod load;
+mod memory;
 mod outcome;
 mod poison;
 mod reading;
