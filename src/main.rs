@@ -109,26 +109,29 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             .await
         }
         Command::Produce(args) => {
-            telemetry::log(&telemetry::LogConfig::default());
-            let topic = args.topic.clone().unwrap_or_default();
-            let schema = args.generate.as_deref();
-            let topic =
-                if topic.is_empty() { schema.map(|s| format!("audit.{s}")) } else { Some(topic) };
-            let topic = topic.context("--topic says where the file's lines go")?;
-            let (brokers, headers, rate) = (&args.brokers, &args.header, args.rate);
-            let create = args.create;
-            let target = produce::Target { brokers, topic: &topic, headers, rate, create };
-            let sent = match (&args.file, schema) {
-                (_, Some(schema)) => produce::generated(&target, schema, args.count).await?,
-                (Some(file), None) => {
-                    let open = File::open(file).with_context(|| format!("{}", file.display()))?;
-                    produce::lines(&target, BufReader::new(open)).await?
-                }
-                // INVARIANT: clap demands one of the two.
-                (None, None) => 0,
-            };
-            say(format_args!("produced {sent} records to {topic}"));
-            Ok(ExitCode::SUCCESS)
+            with(args.config.as_deref(), async |loaded| {
+                let mut kafka = loaded.config.kafka;
+                kafka.brokers = args.brokers.clone().unwrap_or(kafka.brokers);
+                let schema = args.generate.as_deref();
+                let topic = args.topic.clone().or(schema.map(|name| format!("audit.{name}")));
+                let topic = topic.context("--topic says where the file's lines go")?;
+                let (headers, rate, create) = (&args.header, args.rate, args.create);
+                let target =
+                    produce::Target { kafka: &kafka, topic: &topic, headers, rate, create };
+                let sent = match (&args.file, schema) {
+                    (_, Some(schema)) => produce::generated(&target, schema, args.count).await?,
+                    (Some(file), None) => {
+                        let open =
+                            File::open(file).with_context(|| format!("{}", file.display()))?;
+                        produce::lines(&target, BufReader::new(open)).await?
+                    }
+                    // INVARIANT: clap demands one of the two.
+                    (None, None) => 0,
+                };
+                say(format_args!("produced {sent} records to {topic}"));
+                Ok(ExitCode::SUCCESS)
+            })
+            .await
         }
         Command::Ingest { config, file, schema, tenant } => {
             with(config.as_deref(), async |loaded| {

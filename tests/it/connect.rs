@@ -9,6 +9,8 @@
 //!
 //! Deliberately unknown here: how anything is asked.
 
+mod produce;
+
 use std::process::Command;
 use std::sync::OnceLock;
 
