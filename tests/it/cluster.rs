@@ -9,6 +9,8 @@
 //! Deliberately unknown here: replication, which does not run on one machine; src/warehouse/ddl.rs
 //! holds its statements as text.
 
+mod retire;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
