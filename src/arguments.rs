@@ -35,7 +35,7 @@ pub use quarantine::QuarantineCommand;
     max_term_width = 100,
     after_help = "Begin with: trailhouse demo
 
-Exit codes: 0 done, 1 failed, 2 misused, 78 misconfigured; 130 and 143 ended at once by a second
+Exit codes: 0 done, 1 failed, 2 misused, 75 not verified, 78 misconfigured; 130 and 143 ended at once by a second
 signal. docs/OPERATING.md says more."
 )]
 pub struct Arguments {
@@ -173,7 +173,7 @@ Without --config and --brokers the environment counts, and the default 127.0.0.1
   trailhouse verify --config trailhouse.toml --metrics-file trailhouse_verify.prom
 
 Workers may go on meanwhile. Exit code 1 where anything is lost, duplicated, accounted for by no
-batch, or altered.")]
+batch, or altered; 75 where that could not be found out.")]
     Verify(VerifyArguments),
 
     /// Where one record ended: its rows, why it was quarantined, by which rule it was skipped.

@@ -1,6 +1,7 @@
 //! The subcommands, each a few lines into [`trailhouse::app`] or [`trailhouse::demo`].
 //!
-//! In: arguments, signals. Out: an exit code: 0 done, 1 failed, 2 misused, 78 misconfigured.
+//! In: arguments, signals. Out: an exit code: 0 done, 1 failed, 2 misused, 78 misconfigured; of
+//! `verify` 1 where something was found, and 75 where it could not be asked.
 //!
 //! # Invariants
 //! - What a user asked for goes to standard output; logs, progress and errors to standard error.
@@ -35,12 +36,14 @@ use trailhouse::warehouse::{Wanted, Warehouse, migrate};
 
 use crate::arguments::{
     Arguments, Command, ConfigCommand, KeyCommand, MappingsCommand, MigrateCommand, OutputFormat,
-    QuarantineCommand,
+    QuarantineCommand, VerifyArguments,
 };
 use crate::signal::{hangup, interrupted};
 
 /// `EX_CONFIG` of sysexits.h.
 const MISCONFIGURED: u8 = 78;
+/// `EX_TEMPFAIL`: a proof that could not be made is no finding.
+const UNPROVED: u8 = 75;
 
 fn main() -> ExitCode {
     // An engine of the demo is a child of this same program.
@@ -177,15 +180,12 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             .await
         }
         Command::Verify(args) => {
-            with(args.config.as_deref(), async |loaded| {
-                let scope = Scope { from: args.from, to: args.to, digests: args.digests };
-                let topic = args.topic.as_deref();
-                let report = audit::verify(&loaded, topic, args.partition, scope).await?;
-                if let Some(file) = &args.metrics_file {
-                    audit::write_metrics(&report, file)?;
+            with(args.config.as_deref(), async |loaded| match verify(&loaded, &args).await {
+                Err(error) if !reader_left(&error) => {
+                    fail(&error);
+                    Ok(ExitCode::from(UNPROVED))
                 }
-                print(&report, args.output)?;
-                Ok(exit(report.good))
+                answered => answered,
             })
             .await
         }
@@ -286,6 +286,22 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             .await
         }
     }
+}
+
+async fn verify(loaded: &Loaded, args: &VerifyArguments) -> anyhow::Result<ExitCode> {
+    let scope = Scope { from: args.from, to: args.to, digests: args.digests };
+    let topic = args.topic.as_deref();
+    let report = audit::verify(loaded, topic, args.partition, scope).await?;
+    let told = print(&report, args.output);
+    let file = args.metrics_file.as_deref();
+    let written = file.map_or(Ok(()), |file| audit::write_metrics(&report, file));
+    // What was found is told in any case, be it by the exit code alone.
+    if report.good {
+        written.and(told)?;
+    } else if let Err(error) = written.and(told) {
+        fail(&error);
+    }
+    Ok(exit(report.good))
 }
 
 /// Load the configuration, begin logging, go on; or tell every problem and end.
