@@ -11,6 +11,7 @@ mod check;
 mod key;
 mod lifecycle;
 mod mappings;
+mod produce;
 mod quarantine;
 
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub use check::{CheckArguments, ConfigCommand};
 pub use key::KeyCommand;
 pub use lifecycle::LifecycleCommand;
 pub use mappings::MappingsCommand;
+pub use produce::ProduceArguments;
 pub use quarantine::QuarantineCommand;
 
 /// A company's whole audit trail, from Kafka into ClickHouse, and answered over HTTP.
@@ -33,7 +35,7 @@ pub use quarantine::QuarantineCommand;
     max_term_width = 100,
     after_help = "Begin with: trailhouse demo
 
-Exit codes: 0 done, 1 failed, 2 misused, 78 misconfigured; 130 and 143 ended at once by a second
+Exit codes: 0 done, 1 failed, 2 misused, 75 not verified, 78 misconfigured; 130 and 143 ended at once by a second
 signal. docs/OPERATING.md says more."
 )]
 pub struct Arguments {
@@ -81,7 +83,12 @@ and log.level again.")]
     #[command(after_help = "Examples:
   trailhouse produce --file events.ndjson --topic audit.cockpit --header tenant=acme
   trailhouse produce --generate okta_system --count 1000 --rate 200
-  trailhouse produce --generate cockpit --create 12 --brokers kafka:9092")]
+  trailhouse produce --generate cockpit --create 12 --brokers kafka:9092
+  trailhouse produce --generate cockpit --config /etc/trailhouse.toml
+  TRAILHOUSE__KAFKA__BROKERS=kafka:9093 trailhouse produce --generate pace --config trailhouse.toml
+
+Brokers that want TLS or SASL are described by [kafka.security] of the settings file, as for `serve`.
+Without --config and --brokers the environment counts, and the default 127.0.0.1:9092.")]
     Produce(ProduceArguments),
 
     /// Store the lines of a file without Kafka: a backfill.
@@ -166,7 +173,7 @@ and log.level again.")]
   trailhouse verify --config trailhouse.toml --metrics-file trailhouse_verify.prom
 
 Workers may go on meanwhile. Exit code 1 where anything is lost, duplicated, accounted for by no
-batch, or altered.")]
+batch, or altered; 75 where that could not be found out.")]
     Verify(VerifyArguments),
 
     /// Where one record ended: its rows, why it was quarantined, by which rule it was skipped.
@@ -238,39 +245,6 @@ pub struct DemoArguments {
     /// How much is logged: error, warn, info, debug, or a filter.
     #[arg(long, default_value = "warn", value_name = "LEVEL")]
     pub log_level: String,
-}
-
-#[derive(Debug, Args)]
-pub struct ProduceArguments {
-    /// One record a line.
-    #[arg(
-        long,
-        requires = "topic",
-        required_unless_present = "generate",
-        conflicts_with = "generate"
-    )]
-    pub file: Option<PathBuf>,
-    /// Events of this schema.
-    #[arg(long, value_name = "SCHEMA")]
-    pub generate: Option<String>,
-    /// Where to; `audit.SCHEMA` for generated events.
-    #[arg(long)]
-    pub topic: Option<String>,
-    /// How many generated events.
-    #[arg(long, default_value_t = 1000)]
-    pub count: u64,
-    /// Records a second; 0 as fast as they go.
-    #[arg(long, default_value_t = 0)]
-    pub rate: u64,
-    /// A header of every record; may be repeated.
-    #[arg(long, value_name = "NAME=VALUE", value_parser = header)]
-    pub header: Vec<(String, String)>,
-    /// Create the topic with so many partitions, if it is missing.
-    #[arg(long, value_name = "PARTITIONS")]
-    pub create: Option<i32>,
-    /// Bootstrap servers.
-    #[arg(long, default_value = "127.0.0.1:9092", env = "TRAILHOUSE__KAFKA__BROKERS")]
-    pub brokers: String,
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! The subcommands, each a few lines into [`trailhouse::app`] or [`trailhouse::demo`].
 //!
-//! In: arguments, signals. Out: an exit code: 0 done, 1 failed, 2 misused, 78 misconfigured.
+//! In: arguments, signals. Out: an exit code: 0 done, 1 failed, 2 misused, 78 misconfigured; of
+//! `verify` 1 where something was found, and 75 where it could not be asked.
 //!
 //! # Invariants
 //! - What a user asked for goes to standard output; logs, progress and errors to standard error.
@@ -35,12 +36,14 @@ use trailhouse::warehouse::{Wanted, Warehouse, migrate};
 
 use crate::arguments::{
     Arguments, Command, ConfigCommand, KeyCommand, MappingsCommand, MigrateCommand, OutputFormat,
-    QuarantineCommand,
+    QuarantineCommand, VerifyArguments,
 };
 use crate::signal::{hangup, interrupted};
 
 /// `EX_CONFIG` of sysexits.h.
 const MISCONFIGURED: u8 = 78;
+/// `EX_TEMPFAIL`: a proof that could not be made is no finding.
+const UNPROVED: u8 = 75;
 
 fn main() -> ExitCode {
     // An engine of the demo is a child of this same program.
@@ -109,26 +112,29 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             .await
         }
         Command::Produce(args) => {
-            telemetry::log(&telemetry::LogConfig::default());
-            let topic = args.topic.clone().unwrap_or_default();
-            let schema = args.generate.as_deref();
-            let topic =
-                if topic.is_empty() { schema.map(|s| format!("audit.{s}")) } else { Some(topic) };
-            let topic = topic.context("--topic says where the file's lines go")?;
-            let (brokers, headers, rate) = (&args.brokers, &args.header, args.rate);
-            let create = args.create;
-            let target = produce::Target { brokers, topic: &topic, headers, rate, create };
-            let sent = match (&args.file, schema) {
-                (_, Some(schema)) => produce::generated(&target, schema, args.count).await?,
-                (Some(file), None) => {
-                    let open = File::open(file).with_context(|| format!("{}", file.display()))?;
-                    produce::lines(&target, BufReader::new(open)).await?
-                }
-                // INVARIANT: clap demands one of the two.
-                (None, None) => 0,
-            };
-            say(format_args!("produced {sent} records to {topic}"));
-            Ok(ExitCode::SUCCESS)
+            with(args.config.as_deref(), async |loaded| {
+                let mut kafka = loaded.config.kafka;
+                kafka.brokers = args.brokers.clone().unwrap_or(kafka.brokers);
+                let schema = args.generate.as_deref();
+                let topic = args.topic.clone().or(schema.map(|name| format!("audit.{name}")));
+                let topic = topic.context("--topic says where the file's lines go")?;
+                let (headers, rate, create) = (&args.header, args.rate, args.create);
+                let target =
+                    produce::Target { kafka: &kafka, topic: &topic, headers, rate, create };
+                let sent = match (&args.file, schema) {
+                    (_, Some(schema)) => produce::generated(&target, schema, args.count).await?,
+                    (Some(file), None) => {
+                        let open =
+                            File::open(file).with_context(|| format!("{}", file.display()))?;
+                        produce::lines(&target, BufReader::new(open)).await?
+                    }
+                    // INVARIANT: clap demands one of the two.
+                    (None, None) => 0,
+                };
+                say(format_args!("produced {sent} records to {topic}"));
+                Ok(ExitCode::SUCCESS)
+            })
+            .await
         }
         Command::Ingest { config, file, schema, tenant } => {
             with(config.as_deref(), async |loaded| {
@@ -174,15 +180,12 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             .await
         }
         Command::Verify(args) => {
-            with(args.config.as_deref(), async |loaded| {
-                let scope = Scope { from: args.from, to: args.to, digests: args.digests };
-                let topic = args.topic.as_deref();
-                let report = audit::verify(&loaded, topic, args.partition, scope).await?;
-                if let Some(file) = &args.metrics_file {
-                    audit::write_metrics(&report, file)?;
+            with(args.config.as_deref(), async |loaded| match verify(&loaded, &args).await {
+                Err(error) if !reader_left(&error) => {
+                    fail(&error);
+                    Ok(ExitCode::from(UNPROVED))
                 }
-                print(&report, args.output)?;
-                Ok(exit(report.good))
+                answered => answered,
             })
             .await
         }
@@ -283,6 +286,22 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             .await
         }
     }
+}
+
+async fn verify(loaded: &Loaded, args: &VerifyArguments) -> anyhow::Result<ExitCode> {
+    let scope = Scope { from: args.from, to: args.to, digests: args.digests };
+    let topic = args.topic.as_deref();
+    let report = audit::verify(loaded, topic, args.partition, scope).await?;
+    let told = print(&report, args.output);
+    let file = args.metrics_file.as_deref();
+    let written = file.map_or(Ok(()), |file| audit::write_metrics(&report, file));
+    // What was found is told in any case, be it by the exit code alone.
+    if report.good {
+        written.and(told)?;
+    } else if let Err(error) = written.and(told) {
+        fail(&error);
+    }
+    Ok(exit(report.good))
 }
 
 /// Load the configuration, begin logging, go on; or tell every problem and end.

@@ -111,7 +111,8 @@ async fn hold(loaded: &Loaded, holding: &Holding, out: &mut impl Write) -> anyho
         reason: asked.reason.clone(),
         acted_by: asked.by.clone(),
     };
-    warehouse.place_hold(&hold).await?;
+    let partly = "of a cluster, the hold may stand on the other shards; place it again";
+    warehouse.place_hold(&hold).await.context(partly)?;
     writeln!(out, "hold {}", hold.id)?;
     // A slip in a name would keep nothing.
     writeln!(out, "keeps {} events of {} now", warehouse.count_held(&hold).await?, hold.tenant)?;
@@ -124,16 +125,30 @@ async fn hold(loaded: &Loaded, holding: &Holding, out: &mut impl Write) -> anyho
 }
 
 async fn list(loaded: &Loaded, out: &mut impl Write) -> anyhow::Result<()> {
-    let holds = connected(loaded).await?.holds().await?;
+    let warehouse = connected(loaded).await?;
+    let (holds, shards) = (warehouse.holds().await?, warehouse.shards().len());
     for hold in &holds {
-        let Hold { id, tenant, subject, since, until, reason, placed_by, placed_at, released_by } =
-            hold;
+        let Hold {
+            id,
+            tenant,
+            subject,
+            since,
+            until,
+            reason,
+            placed_by,
+            placed_at,
+            released_by,
+            ..
+        } = hold;
         let whom = if subject.is_empty() { "everything" } else { subject };
         let edge = |at: Micros| match (ALL_TIME.0, ALL_TIME.1) {
             (first, last) if at == first || at == last => "…".to_owned(),
             _ => time(at),
         };
         let standing = match released_by.as_str() {
+            "" if hold.shards < shards => {
+                format!("stands on {} of {shards} shards: place it again", hold.shards)
+            }
             "" => "stands".to_owned(),
             who => format!("released by {who}"),
         };

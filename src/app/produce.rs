@@ -1,6 +1,7 @@
 //! `trailhouse produce`: records onto a topic, from a file or generated.
 //!
-//! In: lines, or a schema's name, a count and a rate. Out: how many records Kafka acknowledged.
+//! In: the `[kafka]` settings; lines, or a schema's name, a count and a rate. Out: how many records
+//! Kafka acknowledged.
 //!
 //! # Invariants
 //! - A line travels as it is, byte for byte, without its line ending.
@@ -16,11 +17,12 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use crate::demo::{self, generate};
 use crate::gateway::{Outgoing, Sender};
+use crate::source::KafkaConfig;
 
 /// Where records go, and how fast.
 pub struct Target<'t> {
-    /// Bootstrap servers.
-    pub brokers: &'t str,
+    /// Where Kafka is, and who we are there.
+    pub kafka: &'t KafkaConfig,
     /// The topic.
     pub topic: &'t str,
     /// Headers of every record.
@@ -33,10 +35,12 @@ pub struct Target<'t> {
 
 impl Target<'_> {
     async fn sender(&self) -> anyhow::Result<Sender> {
-        let sender = Sender::new(self.brokers)?;
+        let (brokers, connection) = (&self.kafka.brokers, self.kafka.connection()?);
+        let sender = Sender::over(brokers, &connection)?;
         if let Some(partitions) = self.create {
             sender.expect_broker()?;
-            demo::create_topics(self.brokers, &[(self.topic, partitions)]).await?;
+            let topic = (self.topic, partitions);
+            demo::create_topics_over(brokers, &connection, &[topic]).await?;
         }
         sender.expect_topic(self.topic)?;
         Ok(sender)

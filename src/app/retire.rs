@@ -4,7 +4,7 @@
 //!
 //! # Invariants
 //! - What was asked, by whom and why stands in `retirements` before the first row ends, and how many
-//!   there were after the last.
+//!   there were after the last; on each shard that rows are due on, of its rows.
 //! - Progress goes to standard error, and only where that is a terminal.
 //!
 //! Deliberately unknown here: SQL, what a hold is.
@@ -70,8 +70,12 @@ pub async fn retire(loaded: &Loaded, asked: &Asked) -> anyhow::Result<Outcome> {
             acted_by: asked.by.clone(),
         })
     };
-    let acts = warehouse.tenants_stored().await?.into_iter().filter_map(act).collect();
-    carry_out(&warehouse, id, acts, asked.dry_run).await
+    let mut tenants = BTreeSet::new();
+    for shard in warehouse.shards() {
+        tenants.extend(shard.tenants_stored().await?);
+    }
+    let acts: Vec<Act> = tenants.into_iter().filter_map(act).collect();
+    on_each_shard(&warehouse, id, &acts, asked.dry_run).await
 }
 
 /// End what is stored of a subject.
@@ -86,23 +90,46 @@ pub async fn erase(loaded: &Loaded, of: &Erasure, asked: &Asked) -> anyhow::Resu
         reason: asked.reason.clone(),
         acted_by: asked.by.clone(),
     };
-    carry_out(&warehouse, id, vec![act], asked.dry_run).await
+    on_each_shard(&warehouse, id, &[act], asked.dry_run).await
 }
 
-/// End what is due by acts that share an id, table partition by table partition: each is rewritten
-/// once for all of them, or once for each [`MOST_ROWS_A_STEP`] rows.
-async fn carry_out(
+/// End what is due by acts that share an id, shard by shard: where one fails, those before it are done,
+/// and asking again goes on with the others.
+async fn on_each_shard(
     warehouse: &Warehouse,
     id: Uuid,
-    acts: Vec<Act>,
+    acts: &[Act],
     dry_run: bool,
 ) -> anyhow::Result<Outcome> {
+    let mut tenants: Vec<(Act, Ended)> = Vec::new();
+    for shard in warehouse.shards() {
+        for (act, ended) in carry_out(shard, acts, dry_run).await? {
+            match tenants.iter_mut().find(|(known, _)| known.tenant == act.tenant) {
+                None => tenants.push((act, ended)),
+                Some((_, sum)) => {
+                    sum.event_rows += ended.event_rows;
+                    sum.quarantined_rows += ended.quarantined_rows;
+                    sum.held_rows += ended.held_rows;
+                }
+            }
+        }
+    }
+    Ok(Outcome { id, tenants })
+}
+
+/// The same on one server, table partition by table partition: each is rewritten once for all acts, or
+/// once for each [`MOST_ROWS_A_STEP`] rows.
+async fn carry_out(
+    warehouse: &Warehouse,
+    acts: &[Act],
+    dry_run: bool,
+) -> anyhow::Result<Vec<(Act, Ended)>> {
     let mut tenants = Vec::new();
     let mut partitions = BTreeSet::new();
     for act in acts {
         let mut due = Ended::default();
         for table in [Table::Events, Table::Quarantine] {
-            for part in warehouse.due(&act, table).await? {
+            for part in warehouse.due(act, table).await? {
                 *count(&mut due, table) += part.rows;
                 due.held_rows += part.held;
                 if part.rows > 0 {
@@ -111,11 +138,11 @@ async fn carry_out(
             }
         }
         if due != Ended::default() {
-            tenants.push((act, due));
+            tenants.push((act.clone(), due));
         }
     }
     if dry_run {
-        return Ok(Outcome { id, tenants });
+        return Ok(tenants);
     }
     for (act, due) in &tenants {
         warehouse.record_act(act, "begun", *due).await?;
@@ -141,7 +168,7 @@ async fn carry_out(
     for (act, ended) in &tenants {
         warehouse.record_act(act, "done", *ended).await?;
     }
-    Ok(Outcome { id, tenants })
+    Ok(tenants)
 }
 
 /// One mutation: what of a partition is due by any act, up to [`MOST_ROWS_A_STEP`]; how many rows
@@ -218,11 +245,11 @@ pub(super) fn new_id() -> anyhow::Result<Uuid> {
 }
 
 pub(super) async fn connected(loaded: &Loaded) -> anyhow::Result<Warehouse> {
-    let cluster = &loaded.config.clickhouse.cluster;
     ensure!(
-        cluster.is_empty(),
-        "clickhouse.cluster is {cluster}: retire, erase and hold do not know shards yet, and would end \
-         rows on one of them only"
+        !loaded.config.clickhouse.replicated,
+        "clickhouse.replicated is true: retire, erase and hold do not know replicas yet. They end rows by \
+         mutations that look into other tables, and each replica would look for itself: ClickHouse refuses \
+         that (docs/OPERATING.md, Lifecycle)"
     );
     let warehouse = Warehouse::connect(&loaded.config.clickhouse)?;
     up_to_date(&warehouse).await?;

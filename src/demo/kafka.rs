@@ -10,6 +10,7 @@
 //!
 //! Deliberately unknown here: which topics, and who consumes them.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
@@ -141,9 +142,19 @@ impl KafkaBroker {
 /// Creates topics, `(name, partitions)`, with the broker's default replication. Those that exist
 /// are left as they are.
 pub async fn create_topics(bootstrap: &str, topics: &[(&str, i32)]) -> anyhow::Result<()> {
-    let admin: AdminClient<Quiet> = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
-        .create_with_context(Quiet::default())?;
+    create_topics_over(bootstrap, &BTreeMap::new(), topics).await
+}
+
+/// The same, with the connection's further properties.
+pub async fn create_topics_over(
+    bootstrap: &str,
+    properties: &BTreeMap<String, String>,
+    topics: &[(&str, i32)],
+) -> anyhow::Result<()> {
+    let mut client = ClientConfig::new();
+    client.extend(properties.clone());
+    client.set("bootstrap.servers", bootstrap);
+    let admin: AdminClient<Quiet> = client.create_with_context(Quiet::default())?;
     let new: Vec<NewTopic<'_>> = topics
         .iter()
         .map(|&(name, partitions)| NewTopic::new(name, partitions, TopicReplication::Fixed(-1)))

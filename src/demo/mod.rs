@@ -30,6 +30,6 @@ pub use bottom::{Bottom, watermarks};
 pub use broker::{Broker, BrokerMode};
 pub use clickhouse::{CLUSTER, ClickHouseServer, USER};
 pub use in_process::InProcessBroker;
-pub use kafka::{Guard, KafkaBroker, create_topics};
+pub use kafka::{Guard, KafkaBroker, create_topics, create_topics_over};
 pub use process::spawn;
 pub use run::{DemoOptions, run};

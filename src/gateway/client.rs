@@ -105,7 +105,8 @@ pub enum SendError {
     Client(KafkaError),
     /// Nobody answers, or nobody whom librdkafka understands.
     #[error(
-        "no Kafka broker answers at {0}: {1}; start it, or name another (kafka.brokers, --brokers)"
+        "no Kafka broker answers at {0}: {1}; start it, or name another (kafka.brokers, --brokers); \
+         where it wants TLS or SASL, say so in [kafka.security]"
     )]
     Unreachable(String, String),
     /// The topic is not there, or not for us.

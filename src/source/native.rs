@@ -1,8 +1,8 @@
-//! The librdkafka calls the safe wrapper lacks: DescribeTopics, for the ids of topics, and a commit
-//! whose answer is told.
+//! The librdkafka calls the safe wrapper lacks: DescribeTopics, for the ids of topics and for what we
+//! may do there, and a commit whose answer is told.
 //!
-//! In: a client; topic names, offsets. Out: each topic's id as Kafka prints it (URL-safe base64); an
-//! answer to the commit in the consumer's own queue.
+//! In: a client; topic names, offsets. Out: each topic's id as Kafka prints it (URL-safe base64), or
+//! whether it is ours to write; an answer to the commit in the consumer's own queue.
 //!
 //! # Invariants
 //! - Every object made here is destroyed here, on every way out.
@@ -70,6 +70,34 @@ pub fn topic_ids<C: ConsumerContext>(
     topics: &[&str],
     timeout: Duration,
 ) -> Result<TopicIds, String> {
+    describe(consumer, topics, timeout, Ask { operations: false, read: id_of })
+}
+
+/// Whether a topic is ours to write, by the brokers' word; `None` where they do not tell rights.
+pub fn may_write<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<Option<bool>, String> {
+    let ask = Ask { operations: true, read: writes_of };
+    let told = describe(consumer, &[topic], timeout, ask)?.remove(topic);
+    told.unwrap_or_else(|| Err("it was not told".to_owned()))
+}
+
+/// What is asked of topics.
+struct Ask<T> {
+    /// Whether brokers are to look up what we may do.
+    operations: bool,
+    /// Takes the answer from the description of a topic, which is live and without an error.
+    read: unsafe fn(*const rd::rd_kafka_TopicDescription_t) -> T,
+}
+
+fn describe<C: ConsumerContext, T>(
+    consumer: &BaseConsumer<C>,
+    topics: &[&str],
+    timeout: Duration,
+    ask: Ask<T>,
+) -> Result<HashMap<String, Result<T, String>>, String> {
     let client = consumer.client().native_ptr();
     let names: Vec<CString> = topics
         .iter()
@@ -88,12 +116,17 @@ pub fn topic_ids<C: ConsumerContext>(
         let options = rd::rd_kafka_AdminOptions_new(client, operation);
         let millis = timeout.as_millis() as i32;
         rd::rd_kafka_AdminOptions_set_request_timeout(options, millis, std::ptr::null_mut(), 0);
+        if ask.operations {
+            // Destroying no error does nothing; this option is one of this request.
+            let refused = rd::rd_kafka_AdminOptions_set_include_authorized_operations(options, 1);
+            rd::rd_kafka_error_destroy(refused);
+        }
         rd::rd_kafka_DescribeTopics(client, collection, options, queue);
         let event = rd::rd_kafka_queue_poll(queue, millis);
-        let ids = if event.is_null() {
+        let told = if event.is_null() {
             Err(format!("no answer to DescribeTopics within {millis} ms"))
         } else {
-            read(event)
+            read(event, ask.read)
         };
         if !event.is_null() {
             rd::rd_kafka_event_destroy(event);
@@ -101,13 +134,16 @@ pub fn topic_ids<C: ConsumerContext>(
         rd::rd_kafka_AdminOptions_destroy(options);
         rd::rd_kafka_TopicCollection_destroy(collection);
         rd::rd_kafka_queue_destroy(queue);
-        ids
+        told
     }
 }
 
 /// # Safety
 /// `event` must be a live result of DescribeTopics.
-unsafe fn read(event: *mut rd::rd_kafka_event_t) -> Result<TopicIds, String> {
+unsafe fn read<T>(
+    event: *mut rd::rd_kafka_event_t,
+    read: unsafe fn(*const rd::rd_kafka_TopicDescription_t) -> T,
+) -> Result<HashMap<String, Result<T, String>>, String> {
     let mut found = HashMap::new();
     // SAFETY: the result, its descriptions and their strings belong to the event, which is live.
     unsafe {
@@ -120,21 +156,42 @@ unsafe fn read(event: *mut rd::rd_kafka_event_t) -> Result<TopicIds, String> {
         for at in 0..count {
             let topic = *topics.add(at);
             let error = rd::rd_kafka_TopicDescription_error(topic);
-            let id = rd::rd_kafka_TopicDescription_topic_id(topic);
-            let id = if rd::rd_kafka_error_code(error) as i32 != 0 {
-                Err(text(rd::rd_kafka_error_string(error)))
-            } else if id.is_null() {
-                Ok(String::new())
-            } else {
-                // librdkafka prints the usual alphabet, Kafka the URL-safe one.
-                let id = text(rd::rd_kafka_Uuid_base64str(id)).replace('+', "-").replace('/', "_");
-                // The nil id: a broker from before Kafka 2.8.
-                Ok(if id.bytes().all(|byte| byte == b'A') { String::new() } else { id })
+            let told = match rd::rd_kafka_error_code(error) as i32 {
+                0 => Ok(read(topic)),
+                _ => Err(text(rd::rd_kafka_error_string(error))),
             };
-            found.insert(text(rd::rd_kafka_TopicDescription_name(topic)), id);
+            found.insert(text(rd::rd_kafka_TopicDescription_name(topic)), told);
         }
     }
     Ok(found)
+}
+
+/// # Safety
+/// `topic` must be a live description without an error.
+unsafe fn id_of(topic: *const rd::rd_kafka_TopicDescription_t) -> String {
+    // SAFETY: the id and its string belong to the description, which is live.
+    let id = unsafe {
+        let id = rd::rd_kafka_TopicDescription_topic_id(topic);
+        if id.is_null() { String::new() } else { text(rd::rd_kafka_Uuid_base64str(id)) }
+    };
+    // librdkafka prints the usual alphabet, Kafka the URL-safe one.
+    let id = id.replace('+', "-").replace('/', "_");
+    // The nil id: a broker from before Kafka 2.8.
+    if id.bytes().all(|byte| byte == b'A') { String::new() } else { id }
+}
+
+/// # Safety
+/// `topic` must be a live description without an error.
+unsafe fn writes_of(topic: *const rd::rd_kafka_TopicDescription_t) -> Option<bool> {
+    let write = rd::rd_kafka_AclOperation_t::RD_KAFKA_ACL_OPERATION_WRITE as i32;
+    let mut count = 0;
+    // SAFETY: the list has `count` entries and belongs to the description, which is live. They are
+    // read as numbers: a broker may name an operation that the binding does not know.
+    unsafe {
+        let list = rd::rd_kafka_TopicDescription_authorized_operations(topic, &mut count);
+        let list = list.cast::<i32>();
+        (!list.is_null()).then(|| (0..count).any(|at| *list.add(at) == write))
+    }
 }
 
 /// # Safety

@@ -128,10 +128,23 @@ impl Warehouse {
     }
 
     /// Every server that has tables: replicas each for itself.
-    pub(super) fn servers(&self) -> &[Warehouse] {
+    pub fn servers(&self) -> &[Warehouse] {
         match &self.cluster {
             Some(cluster) if !cluster.servers.is_empty() => &cluster.servers,
             _ => std::slice::from_ref(self),
+        }
+    }
+
+    /// Where this server is.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The same, with the shard it is of.
+    pub fn place(&self) -> String {
+        match self.shard {
+            Some(Shard { number, .. }) => format!("shard {number}, {}", self.url),
+            None => self.url.to_string(),
         }
     }
 

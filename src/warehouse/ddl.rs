@@ -24,6 +24,7 @@ use super::migrate::{self, Migration};
 
 const CREATE_TABLE: &str = "CREATE TABLE IF NOT EXISTS ";
 const CREATE_VIEW: &str = "CREATE VIEW IF NOT EXISTS ";
+const REPLACE_VIEW: &str = "CREATE OR REPLACE VIEW ";
 
 impl Warehouse {
     /// A migration's statement as this server is to run it.
@@ -48,7 +49,7 @@ impl Warehouse {
             create.bind(cluster).bind(&ours).bind(table).execute().await?;
         }
         let client = self.server.clone().with_database(&all);
-        for sql in migrate::ALL.iter().filter_map(view_of) {
+        for (_, sql) in views() {
             client.query_raw(&sql).execute().await?;
         }
         Ok(())
@@ -61,10 +62,19 @@ fn table_of(migration: &Migration) -> Option<&'static str> {
     after.split_whitespace().next()
 }
 
-/// The view that a migration creates, to be made again.
-fn view_of(migration: &Migration) -> Option<String> {
-    let is_view = migration.sql.lines().any(|line| line.starts_with(CREATE_VIEW));
-    is_view.then(|| migration.sql.replacen(CREATE_VIEW, "CREATE OR REPLACE VIEW ", 1))
+/// Every view with its name, to be made again: as the last migration that makes it says.
+fn views() -> Vec<(&'static str, String)> {
+    let mut views: Vec<(&str, String)> = Vec::new();
+    for Migration { sql, .. } in migrate::ALL {
+        let begin = |line: &&str| line.starts_with(CREATE_VIEW) || line.starts_with(REPLACE_VIEW);
+        let Some(name) = sql.lines().find(begin).and_then(|line| line.split(' ').next_back())
+        else {
+            continue;
+        };
+        views.retain(|(known, _)| *known != name);
+        views.push((name, sql.replacen(CREATE_VIEW, REPLACE_VIEW, 1)));
+    }
+    views
 }
 
 /// A statement whose engine is replicated.
@@ -131,7 +141,9 @@ COMMENT 'offsets that were lost before they could be read'";
         for table in ["events", "quarantine", "batches", "gaps", "replays", "resolutions"] {
             assert!(tables.contains(&table), "{table} of {tables:?}");
         }
-        let views: Vec<String> = migrate::ALL.iter().filter_map(view_of).collect();
-        assert!(views.iter().any(|sql| sql.contains("CREATE OR REPLACE VIEW audit_events")));
+        let [(name, sql)] = &views()[..] else { panic!("{:?}", views()) };
+        assert_eq!(*name, "audit_events");
+        assert!(sql.contains("CREATE OR REPLACE VIEW audit_events\n"), "{sql}");
+        assert!(sql.contains("retired_by"), "an older one: {sql}");
     }
 }

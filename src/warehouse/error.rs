@@ -21,10 +21,12 @@ const LONGEST_CAUSE: usize = 500;
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     /// Nobody answers, or somebody else does.
-    #[error("no ClickHouse answers at {url}: {cause}; start it, or set clickhouse.url")]
+    #[error("no ClickHouse answers at {url}: {cause}; start it, or set {setting}")]
     Unreachable {
         /// Where.
         url: String,
+        /// What names it.
+        setting: &'static str,
         /// What the client saw.
         cause: String,
     },
@@ -71,7 +73,11 @@ impl Warehouse {
         match (&error, error_code(&error)) {
             // Without a number it is a proxy's answer, not ClickHouse's.
             (Error::Network(_) | Error::TimedOut | Error::BadResponse(_), None) => {
-                ServerError::Unreachable { url, cause }
+                let setting = match self.shard {
+                    Some(_) => "clickhouse.shards",
+                    None => "clickhouse.url",
+                };
+                ServerError::Unreachable { url, setting, cause }
             }
             // Unknown user, wrong or missing password.
             (_, Some(192..=194 | 516)) => {

@@ -16,7 +16,6 @@ use clickhouse::error::Error;
 use clickhouse::sql::Identifier;
 use serde::Deserialize;
 
-use super::cluster::Shard;
 use super::insert::Table;
 use super::migrate;
 use super::{READ_TIMEOUT, ServerError, Warehouse};
@@ -90,30 +89,35 @@ impl Warehouse {
     pub async fn obstacles(&self) -> Result<Vec<String>, ServerError> {
         let mut found = Vec::new();
         for shard in self.shards() {
-            let asked = tokio::time::timeout(READ_TIMEOUT, shard.ask_obstacles()).await;
-            let asked =
-                asked.unwrap_or(Err(Error::TimedOut)).map_err(|error| shard.explain(error))?;
             let of_shard = |sentence| match shard.shard {
-                Some(Shard { number, .. }) => format!("shard {number}, {}: {sentence}", shard.url),
+                Some(_) => format!("{}: {sentence}", shard.place()),
                 None => sentence,
             };
-            found.extend(asked.into_iter().map(of_shard));
+            found.extend(shard.obstacles_here().await?.into_iter().map(of_shard));
         }
-        if let Some(cluster) = &self.cluster {
-            let asked =
-                tokio::time::timeout(READ_TIMEOUT, self.ask_known_shards(&cluster.name)).await;
-            let known =
-                asked.unwrap_or(Err(Error::TimedOut)).map_err(|error| self.explain(error))?;
-            let listed = self.shards().len();
-            if known != listed as u64 {
-                found.push(format!(
-                    "ClickHouse knows {known} shards of the cluster `{0}`, and clickhouse.shards lists \
-                     {listed}: reads would not see what is written; mend remote_servers.{0}",
-                    cluster.name
-                ));
-            }
-        }
+        found.extend(self.unknown_shards().await?);
         Ok(found)
+    }
+
+    /// The same of this server's own tables alone.
+    pub async fn obstacles_here(&self) -> Result<Vec<String>, ServerError> {
+        let asked = tokio::time::timeout(READ_TIMEOUT, self.ask_obstacles()).await;
+        asked.unwrap_or(Err(Error::TimedOut)).map_err(|error| self.explain(error))
+    }
+
+    /// Where ClickHouse knows another number of shards than the settings list: that, with the fix.
+    pub async fn unknown_shards(&self) -> Result<Option<String>, ServerError> {
+        let Some(cluster) = &self.cluster else { return Ok(None) };
+        let asked = tokio::time::timeout(READ_TIMEOUT, self.ask_known_shards(&cluster.name)).await;
+        let known = asked.unwrap_or(Err(Error::TimedOut)).map_err(|error| self.explain(error))?;
+        let listed = self.shards().len();
+        Ok((known != listed as u64).then(|| {
+            format!(
+                "ClickHouse knows {known} shards of the cluster `{0}`, and clickhouse.shards lists \
+                 {listed}: reads would not see what is written; mend remote_servers.{0}",
+                cluster.name
+            )
+        }))
     }
 
     async fn ask_known_shards(&self, cluster: &str) -> Result<u64, Error> {

@@ -4,12 +4,16 @@
 //! row, for whoever retires.
 //!
 //! # Invariants
-//! - A hold stands until a row with its id releases it; no row is changed.
+//! - A hold stands until a row with its id releases it; no row is changed. A tenant's rows are on every
+//!   shard, and a mutation reads the holds beside it: so a hold is placed on each, and it stands while
+//!   it stands on any.
 //! - A condition reads the holds that stand when it is asked, not those of an earlier moment.
 //! - A quarantined row has no time and perhaps no tenant of its own to rely on: it is held by any hold
 //!   of its tenant, or of any tenant where its own is unknown, whatever the hold's times.
 //!
 //! Deliberately unknown here: why a row is to be retired.
+
+use std::collections::BTreeMap;
 
 use clickhouse::Row;
 use serde::Deserialize;
@@ -60,6 +64,9 @@ pub struct Hold {
     pub placed_at: Micros,
     /// Who released it; empty while it stands.
     pub released_by: String,
+    /// On how many shards it was placed.
+    #[serde(skip_deserializing)]
+    pub shards: usize,
 }
 
 /// Times that no event lies beyond: the ends of ClickHouse's own.
@@ -91,9 +98,12 @@ pub(super) fn holds_quarantined() -> String {
 }
 
 impl Warehouse {
-    /// Place a hold.
+    /// Place a hold. After an error it may stand on some shards, and keeps what is there.
     pub async fn place_hold(&self, hold: &NewHold) -> Result<(), ServerError> {
-        self.write_hold(hold, false).await
+        for shard in self.shards() {
+            shard.write_hold(hold, false).await?;
+        }
+        Ok(())
     }
 
     async fn write_hold(&self, hold: &NewHold, is_released: bool) -> Result<(), ServerError> {
@@ -139,12 +149,32 @@ impl Warehouse {
         let Hold { id, tenant, subject, since, until, .. } = hold.clone();
         let (since, until) = (Some(since), Some(until));
         let (reason, acted_by) = (reason.to_owned(), acted_by.to_owned());
-        self.write_hold(&NewHold { id, tenant, subject, since, until, reason, acted_by }, true)
-            .await
+        let released = NewHold { id, tenant, subject, since, until, reason, acted_by };
+        for shard in self.shards() {
+            shard.write_hold(&released, true).await?;
+        }
+        Ok(())
     }
 
     /// Every hold there ever was, the newest last.
     pub async fn holds(&self) -> Result<Vec<Hold>, ServerError> {
+        let mut holds: BTreeMap<Uuid, Hold> = BTreeMap::new();
+        for shard in self.shards() {
+            for hold in shard.holds_here().await? {
+                let stands = hold.released_by.is_empty();
+                let known = holds.entry(hold.id).or_insert(hold);
+                known.shards += 1;
+                if stands {
+                    known.released_by.clear();
+                }
+            }
+        }
+        let mut holds: Vec<Hold> = holds.into_values().collect();
+        holds.sort_by_key(|hold| (hold.placed_at, hold.id));
+        Ok(holds)
+    }
+
+    async fn holds_here(&self) -> Result<Vec<Hold>, ServerError> {
         let sql = "SELECT id, any(h.tenant) AS tenant, any(h.subject) AS subject,
                           toUnixTimestamp64Micro(any(h.since)) AS since,
                           toUnixTimestamp64Micro(any(h.until)) AS until,
@@ -152,7 +182,7 @@ impl Warehouse {
                           anyIf(h.acted_by, NOT h.released) AS placed_by,
                           toUnixTimestamp64Milli(min(h.at)) * 1000 AS placed_at,
                           anyIf(h.acted_by, h.released) AS released_by
-                   FROM holds AS h GROUP BY id ORDER BY placed_at, id";
+                   FROM holds AS h GROUP BY id";
         let asked = async { soon(self.reader().await?.query(sql).fetch_all()).await };
         asked.await.map_err(|error| self.explain(error))
     }

@@ -6,7 +6,7 @@
 //! # Invariants
 //! - One statement a file; a file that has been released is never edited, only followed by another
 //!   (its SHA-256 is kept beside its number, and [`up`] refuses when they differ).
-//! - Every statement may run twice (`IF NOT EXISTS`) and is recorded only after it has run. So a
+//! - Every statement may run twice (`IF NOT EXISTS`, `OR REPLACE`) and is recorded only after it has run. So a
 //!   crash in between, or two workers at once, repeat a statement that changes nothing and record
 //!   it twice; a version counts once however often it is recorded. No lock is needed.
 //! - A version this program does not know was applied by a newer one: it is left alone, so that an
@@ -88,6 +88,11 @@ pub const ALL: &[Migration] = &[
         16,
         "events_compact",
         include_str!("../../deploy/clickhouse/0016_events_compact.sql"),
+    ),
+    Migration::of(
+        17,
+        "audit_events_retired_by",
+        include_str!("../../deploy/clickhouse/0017_audit_events_retired_by.sql"),
     ),
 ];
 

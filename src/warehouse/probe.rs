@@ -3,7 +3,7 @@
 //! In: nothing. Out: facts, for whoever looks for the reason that something fails.
 //!
 //! # Invariants
-//! - It only reads, and asks `url` alone.
+//! - It only reads, and asks one server; of a cluster's shards each is asked by itself.
 //!
 //! Deliberately unknown here: which of it is bad.
 
@@ -11,6 +11,7 @@ use clickhouse::Row;
 use clickhouse::error::Error;
 use serde::Deserialize;
 
+use super::cluster::whole;
 use super::{READ_TIMEOUT, ServerError, Warehouse, migrate};
 use crate::event::Micros;
 
@@ -53,11 +54,29 @@ impl Warehouse {
     pub async fn missing_tables(
         &self,
     ) -> Result<Vec<(&'static str, &'static migrate::Migration)>, ServerError> {
-        let sql = "SELECT name FROM system.tables WHERE database = ?";
-        let asked = self.server.query(sql).bind(self.database()).fetch_all::<String>();
-        let there = self.in_time_or_say(asked).await?;
+        let there = self.tables_of(self.database()).await?;
         let made = migrate::ALL.iter().filter_map(|one| Some((table_of(one.sql)?, one)));
         Ok(made.filter(|(table, _)| !there.iter().any(|name| name == table)).collect())
+    }
+
+    /// Of a cluster, the tables over all shards that are not there, with their database.
+    pub async fn missing_over_all(&self) -> Result<Vec<String>, ServerError> {
+        let database = whole(self.database());
+        let there = self.tables_of(&database).await?;
+        let made = migrate::ALL.iter().filter_map(|one| table_of(one.sql));
+        let missing = made.filter(|table| !there.iter().any(|name| name == table));
+        Ok(missing.map(|table| format!("{database}.{table}")).collect())
+    }
+
+    /// Ask something of every shard, as questions do. What is asked is of no interest.
+    pub async fn ask_every_shard(&self) -> Result<(), ServerError> {
+        let asked = async { self.read("SELECT toString(count()) FROM gaps").await };
+        self.in_time_or_say(asked).await.map(|_| ())
+    }
+
+    async fn tables_of(&self, database: &str) -> Result<Vec<String>, ServerError> {
+        let sql = "SELECT name FROM system.tables WHERE database = ?";
+        self.in_time_or_say(self.server.query(sql).bind(database).fetch_all()).await
     }
 
     async fn in_time_or_say<T>(

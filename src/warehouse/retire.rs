@@ -9,6 +9,8 @@
 //! - A row that a hold keeps when the mutation looks at it is not ended, though it was planned.
 //! - The statements that name a subject are left out of the query log; those that end rows do not.
 //! - An act that was cut off is finished by asking for it again.
+//! - All this is of one server. Of a cluster each shard is asked by itself, and has its own rows of
+//!   `retired` and `retirements`, beside those that ended.
 //!
 //! Deliberately unknown here: settings, who is told.
 
@@ -178,11 +180,17 @@ impl Warehouse {
         Ok((mutations > 0).then_some(parts))
     }
 
-    /// Whether an act of anybody's is under way now.
+    /// Whether an act of anybody's is under way now, on any shard.
     pub async fn is_retiring(&self) -> Result<bool, ServerError> {
         let sql = "SELECT count() FROM system.mutations
                    WHERE database = ? AND NOT is_done AND position(command, 'retired') > 0";
-        Ok(self.answer::<u64>(self.client().query(sql).bind(self.database())).await? > 0)
+        for shard in self.shards() {
+            let query = shard.client().query(sql).bind(self.database());
+            if shard.answer::<u64>(query).await? > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Write down that an act begins, or is done.

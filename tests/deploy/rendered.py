@@ -77,6 +77,12 @@ def offences(objects):
     for name, pod in pods:
         yield from (f"{name}: {why}" for why in of_pod(pod["spec"], there, drain_s))
     for found in objects:
+        job = at(found, "spec", "jobTemplate", "spec")
+        for rule in at(job, "podFailurePolicy", "rules") or []:
+            container = at(rule, "onExitCodes", "containerName")
+            if all(each["name"] != container for each in at(job, "template", "spec", "containers")):
+                yield f"{name_of(found)}: a rule is of {container}, which is no container of it"
+    for found in objects:
         name, spec = name_of(found), found.get("spec", {})
         selector = spec.get("podSelector") or spec.get("selector")
         labels = [pod["metadata"]["labels"] for _, pod in pods]
@@ -232,6 +238,8 @@ BROKEN = [
     ("Job/trailhouse-migrate", "spec template spec containers 0 securityContext", {}, "capabilities"),
     ("CronJob/trailhouse-verify", "spec jobTemplate spec template spec volumes 2 secret secretName",
      "nobody's", "nobody makes"),
+    ("CronJob/trailhouse-verify", "spec jobTemplate spec podFailurePolicy rules 0 onExitCodes containerName",
+     "main", "no container of it"),
 ]
 
 

@@ -285,8 +285,8 @@ async fn the_commands_answer_in_text_or_json_and_with_their_exit_codes() {
     assert!(code == 1 && out.contains("LOST"), "{out}");
 
     for (arguments, code, words) in [
-        (&["verify", "--topic", "nope"][..], 1, "Kafka has no topic `nope`"),
-        (&["verify", "--topic", &topic, "--partition", "9"], 1, "has no partition 9"),
+        (&["verify", "--topic", "nope"][..], 75, "Kafka has no topic `nope`"),
+        (&["verify", "--topic", &topic, "--partition", "9"], 75, "has no partition 9"),
         (&["verify", "--from", "3"], 2, "--partition"),
         (&["receipt", &topic, "9", "3"], 1, "has no partition 9"),
     ] {
@@ -294,10 +294,15 @@ async fn the_commands_answer_in_text_or_json_and_with_their_exit_codes() {
         assert!(found == code && told.contains(words), "{arguments:?}: {found}: {told}");
     }
 
+    // What was found is an exit code of its own, even where it can be written nowhere.
+    let unwritable = dir.path().join("nowhere").join("trailhouse.prom");
+    let (code, out, told) = run(&["verify", "--metrics-file", unwritable.to_str().unwrap()]);
+    assert!(code == 1 && out.contains("1 rows lost") && told.contains("nowhere"), "{out}{told}");
+
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replace(&kafka.brokers, "127.0.0.1:1")).unwrap();
     let (code, _, told) = run(&["verify"]);
-    assert!(code == 1 && told.lines().count() == 1 && told.contains("127.0.0.1:1: "), "{told}");
+    assert!(code == 75 && told.lines().count() == 1 && told.contains("127.0.0.1:1: "), "{told}");
     assert!(told.contains("Connection refused"), "{told}");
 }
 

@@ -9,6 +9,10 @@
 //!
 //! Deliberately unknown here: how anything is asked.
 
+mod produce;
+mod rights;
+mod shards;
+
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -136,6 +140,20 @@ async fn a_topic_that_is_not_there_is_named_with_the_command() {
     let mut loaded = whole().await;
     loaded.config.kafka.dead_letter_topic = "audit.dead".to_owned();
     one(&loaded, &["topic audit.dead", "--create", "kafka.dead_letter_topic"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_contracts_topic_that_is_not_there_or_that_nobody_reads_is_named_with_its_setting() {
+    let mut loaded = whole().await;
+    loaded.config.kafka.topics[0].name = "^audit[.]con.*".to_owned();
+    loaded.config.api.compat.pace.topic = "audit.contract.gone".to_owned();
+    let words =
+        ["audit.contract.gone to write", "no such topic", "--create --topic audit.contract"];
+    one(&loaded, &[&words[..], &["mend api.compat.pace.topic"]].concat()).await;
+    loaded.config.api.compat.pace.topic = "elsewhere".to_owned();
+    one(&loaded, &["writes through pace", "elsewhere, which no [[kafka.topics]] reads"]).await;
+    loaded.config.api.compat.pace.enabled = false;
+    assert_eq!(failures(&loaded, now).await, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -62,6 +62,12 @@ impl CompatConfig {
         ]
     }
 
+    /// Each contract that is served and writes, with its name.
+    pub fn writing(&self) -> impl Iterator<Item = (&'static str, &ContractConfig)> {
+        let writing = self.each().into_iter().filter(|(_, one, writes)| one.enabled && *writes);
+        writing.map(|(name, contract, _)| (name, contract))
+    }
+
     /// What is wrong, as (field, sentence).
     pub(in crate::api) fn check(&self) -> Vec<(String, String)> {
         let mut wrong = Vec::new();

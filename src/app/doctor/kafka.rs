@@ -3,24 +3,22 @@
 //! In: the `[kafka]` settings, topics that are written to, our clock. Out: findings.
 //!
 //! # Invariants
-//! - Reading is tried by reading, a record of each topic; the group by asking for its offsets.
+//! - Reading is tried by reading, a record of each topic; the group by asking for its offsets; writing
+//!   is not tried: the brokers are asked whether it is allowed.
 //!
 //! Deliberately unknown here: librdkafka.
 
 use super::Finding;
+use super::written::Written;
 use crate::event::Micros;
-use crate::source::kafka::{Probe, Readable, Trouble, topics};
+use crate::source::kafka::{Probe, Readable, Trouble, Writable, topics};
 use crate::source::{KafkaConfig, TopicConfig};
 
 /// Topics that a pattern may find before we stop reading each.
 const MOST_OF_A_PATTERN: usize = 100;
 
 /// Try it all. Blocks.
-pub(super) fn examine(
-    config: &KafkaConfig,
-    written: &[(String, &'static str)],
-    now: Micros,
-) -> Vec<Finding> {
+pub(super) fn examine(config: &KafkaConfig, written: &[Written], now: Micros) -> Vec<Finding> {
     let brokers = format!("kafka {}", config.brokers);
     let probe = match Probe::new(config) {
         Ok(probe) => probe,
@@ -53,8 +51,12 @@ pub(super) fn examine(
         }
     };
     let mut ahead: Option<(Micros, &str)> = None;
+    let mut unreadable: Vec<&str> = Vec::new();
     for name in &names {
         let read = probe.read(name);
+        if read.is_err() {
+            unreadable.push(name);
+        }
         if let Ok(Readable { newest_ms: Some(newest), .. }) = read {
             ahead = ahead.max(Some((newest * 1_000, name)));
         }
@@ -63,8 +65,8 @@ pub(super) fn examine(
     if let Some(topic) = names.first() {
         findings.push(of_group(config, probe.group(topic)));
     }
-    for (topic, setting) in written {
-        findings.push(of_written(config, topic, setting, probe.partitions(topic)));
+    for one in written.iter().filter(|one| !unreadable.contains(&one.topic.as_str())) {
+        findings.push(of_written(config, one, probe.write(&one.topic)));
     }
     if let Some((newest, topic)) = ahead {
         findings.push(of_clock(newest, now, topic));
@@ -155,25 +157,35 @@ fn of_group(config: &KafkaConfig, asked: Result<(), Trouble>) -> Finding {
     Finding::new(format!("group {group}"), found)
 }
 
-fn of_written(
-    config: &KafkaConfig,
-    topic: &str,
-    setting: &str,
-    asked: Result<usize, Trouble>,
-) -> Finding {
-    let brokers = &config.brokers;
+fn of_written(config: &KafkaConfig, one: &Written, asked: Result<Writable, Trouble>) -> Finding {
+    let (brokers, Written { topic, setting }) = (&config.brokers, one);
+    let give = |rights: &str| {
+        format!(
+            "give it, such as with `kafka-acls.sh --bootstrap-server {brokers} --add \
+             --allow-principal User:{} {rights} --topic {topic}` ({setting})",
+            user(config)
+        )
+    };
     let found = match asked {
-        Ok(partitions) => Ok(format!("{partitions} partition(s) ({setting})")),
+        Ok(Writable { partitions, is_ours: Ok(true) }) => {
+            Ok(format!("{partitions} partition(s), ours to write ({setting})"))
+        }
+        Ok(Writable { is_ours: Ok(false), .. }) => {
+            Err(format!("it is ours to see, and not to write; {}", give("--operation Write")))
+        }
+        Ok(Writable { partitions, is_ours: Err(why) }) => Ok(format!(
+            "{partitions} partition(s) ({setting}); whether it is ours to write is not known: {why}"
+        )),
         Err(Trouble::Missing) => Err(format!(
             "there is no such topic; create it, such as with `kafka-topics.sh --bootstrap-server \
              {brokers} --create --topic {topic}`, or mend {setting}"
         )),
         Err(trouble @ Trouble::Forbidden(_)) => {
-            Err(format!("{trouble}; give `{}` WRITE and DESCRIBE on it ({setting})", user(config)))
+            Err(format!("{trouble}; {}", give("--operation Describe --operation Write")))
         }
         Err(trouble) => Err(format!("{trouble} ({setting}); look at the broker that leads it")),
     };
-    Finding::new(format!("topic {topic}"), found)
+    Finding::new(format!("topic {topic} to write"), found)
 }
 
 /// Producers, or the brokers, give records their time: one of the future is a wrong clock.

@@ -12,6 +12,7 @@
 
 mod kafka;
 mod warehouse;
+mod written;
 
 use std::fmt;
 
@@ -54,24 +55,14 @@ impl fmt::Display for Finding {
 pub async fn examine(loaded: &Loaded, now: fn() -> Micros) -> anyhow::Result<Vec<Finding>> {
     let mut findings = secrets(loaded);
     let kafka = loaded.config.kafka.clone();
-    let written = written_topics(loaded);
+    let (written, unread) = written::topics(&loaded.config);
+    findings.extend(unread);
     let asked = move || kafka::examine(&kafka, &written, now());
     let asked = tokio::task::spawn_blocking(asked);
     findings.extend(warehouse::examine(&loaded.config.clickhouse, now).await);
     let of_kafka = asked.await?;
     findings.splice(0..0, of_kafka);
     Ok(findings)
-}
-
-/// Topics that are written to, with the setting that names each.
-fn written_topics(loaded: &Loaded) -> Vec<(String, &'static str)> {
-    let config = &loaded.config;
-    let named = [
-        (&config.kafka.dead_letter_topic, "kafka.dead_letter_topic"),
-        (&config.api.audit.topic, "api.audit.topic"),
-    ];
-    let named = named.into_iter().filter(|(topic, _)| !topic.is_empty());
-    named.map(|(topic, setting)| (topic.clone(), setting)).collect()
 }
 
 /// Files with secrets and certificates, as `serve` reads them at start.

@@ -42,7 +42,7 @@ use crate::event::PartitionId;
 use crate::telemetry::{Health, SourceMetrics};
 
 pub use ends::{EndsClient, LogEnds, cluster_id, log_ends, topics};
-pub use probe::{Cluster, Probe, Readable, Trouble};
+pub use probe::{Cluster, Probe, Readable, Trouble, Writable};
 
 /// How long reading from elsewhere may take to begin: the polling thread waits for it.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(2);

@@ -19,7 +19,7 @@ use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::super::{KafkaConfig, SourceError};
+use super::super::{KafkaConfig, SourceError, native};
 use super::assign::REQUEST_TIMEOUT;
 use super::client::client_config;
 
@@ -50,6 +50,15 @@ pub struct Readable {
     /// The timestamp of the newest record of the partition that has most, milliseconds since the
     /// Unix epoch.
     pub newest_ms: Option<i64>,
+}
+
+/// A topic that is there to be written to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Writable {
+    /// How many partitions it has.
+    pub partitions: usize,
+    /// Whether it is ours to write, by the brokers' word; or why they do not say.
+    pub is_ours: Result<bool, String>,
 }
 
 /// Why a step fails; the text is librdkafka's.
@@ -106,8 +115,16 @@ impl Probe {
         }
     }
 
-    /// Whether a topic is there, and how many partitions it has. Blocks.
-    pub fn partitions(&self, topic: &str) -> Result<usize, Trouble> {
+    /// Whether a topic is there, and ours to write. Nothing is written for it. Blocks.
+    pub fn write(&self, topic: &str) -> Result<Writable, Trouble> {
+        let partitions = self.partitions(topic)?;
+        let told = native::may_write(&self.consumer, topic, REQUEST_TIMEOUT);
+        let is_ours = told.and_then(|told| told.ok_or_else(|| "the brokers tell no rights".into()));
+        Ok(Writable { partitions, is_ours })
+    }
+
+    /// Whether a topic is there, and how many partitions it has.
+    fn partitions(&self, topic: &str) -> Result<usize, Trouble> {
         let metadata = self.consumer.fetch_metadata(Some(topic), REQUEST_TIMEOUT);
         let metadata = metadata.map_err(|error| self.trouble(&error))?;
         let found = metadata.topics().first().ok_or(Trouble::Missing)?;
