@@ -26,7 +26,7 @@ use super::error::Problem;
 use super::idempotency::Keys;
 use super::parameter::Parameters;
 use super::refusal::Refusal;
-use super::write::{Normalisers, Submission, Writer, home, must_be_json};
+use super::write::{LeftOut, Normalisers, Submission, Writer, home, must_be_json};
 use crate::access::Caller;
 use crate::event::id;
 use crate::gateway::{Receipt, Recorder};
@@ -53,6 +53,9 @@ struct Place {
     partition: i32,
     /// Null where a retry met the record, and Kafka did not say where.
     offset: Option<i64>,
+    /// What of it rules leave out: only auditors see the receipt of a record without a row.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    skipped: Vec<LeftOut>,
 }
 
 impl Submissions {
@@ -123,10 +126,9 @@ pub(super) async fn create(
         }
     };
     let Receipt { topic, partition, offset } = receipt;
-    Ok((
-        StatusCode::ACCEPTED,
-        Json(Accepted { receipts: vec![Place { topic, partition, offset }] }),
-    ))
+    let skipped = taken.skipped().to_vec();
+    let place = Place { topic, partition, offset, skipped };
+    Ok((StatusCode::ACCEPTED, Json(Accepted { receipts: vec![place] })))
 }
 
 fn tenant(state: &ApiState, caller: &Caller, parameters: &Parameters) -> Result<String, Refusal> {

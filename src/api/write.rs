@@ -8,6 +8,7 @@
 //!   refused where any of it would be quarantined, or where nobody reads the topic.
 //! - The body goes onto Kafka byte for byte; what the endpoint fills in goes into headers.
 //! - Tenant and writer are the caller's, never the body's.
+//! - What a rule will leave out goes onto Kafka like the rest, and is not waited for.
 //!
 //! Deliberately unknown here: any API's paths and words.
 
@@ -18,6 +19,7 @@ use axum::body::Bytes;
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use bumpalo::Bump;
+use serde::Serialize;
 
 use super::refusal::Refusal;
 use crate::access::{Caller, Role};
@@ -66,15 +68,33 @@ pub(super) struct Taken {
     record: Outgoing,
     /// Its time, to the millisecond.
     at: Micros,
-    /// How the first event of it is found; `None` where a rule skips all of it.
+    /// What will be stored of it.
+    becomes: Becomes,
+}
+
+/// What will be stored of a record, by the settings of this process.
+#[derive(Debug, Default)]
+struct Becomes {
+    /// How the first event of it is found; `None` where rules leave out all of it.
     sight: Option<Selection>,
+    /// Which elements rules leave out.
+    skipped: Vec<LeftOut>,
+}
+
+/// An element that a rule of the configuration leaves out: nobody will find it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct LeftOut {
+    /// Place inside a record that fans out.
+    pub index: u32,
+    /// The rule.
+    pub rule: String,
 }
 
 /// What was written.
 pub(super) struct Written {
     /// Where.
     pub receipt: Receipt,
-    /// How the first event of it is found; `None` where a rule skips all of it.
+    /// How the first event of it is found; `None` where rules leave out all of it.
     sight: Option<Selection>,
 }
 
@@ -93,7 +113,7 @@ impl Writer {
     pub(super) async fn write(&self, what: Submission<'_>) -> Result<Written, Refusal> {
         let taken = self.take(what)?;
         let receipt = self.send(&taken).await?;
-        Ok(Written { receipt, sight: taken.sight })
+        Ok(Written { receipt, sight: taken.becomes.sight })
     }
 
     /// Take it, or refuse what would be quarantined: nothing is written yet.
@@ -107,8 +127,8 @@ impl Writer {
             let what = "what is written here is not read by anybody yet; the log says why";
             return Err(Refusal::Unavailable(what.to_owned()));
         };
-        let sight = checked(&normaliser, &record, at)?;
-        Ok(Taken { record, at, sight })
+        let becomes = checked(&normaliser, &record, at)?;
+        Ok(Taken { record, at, becomes })
     }
 
     /// Send what was taken.
@@ -140,12 +160,15 @@ impl Writer {
     }
 }
 
-/// Refuse what would be quarantined; how what would be stored is found.
-fn checked(
-    normaliser: &Normaliser,
-    record: &Outgoing,
-    at: Micros,
-) -> Result<Option<Selection>, Refusal> {
+impl Taken {
+    /// Which elements rules leave out, so that nobody waits for them.
+    pub(super) fn skipped(&self) -> &[LeftOut] {
+        &self.becomes.skipped
+    }
+}
+
+/// Refuse what would be quarantined; what will be stored.
+fn checked(normaliser: &Normaliser, record: &Outgoing, at: Micros) -> Result<Becomes, Refusal> {
     let mut packed = Vec::new();
     for (name, value) in &record.headers {
         Headers::pack(&mut packed, name, value.as_bytes());
@@ -157,15 +180,17 @@ fn checked(
         headers: Headers::packed(&packed),
         payload: &record.payload,
     };
-    let (arena, mut sight, mut fault) = (Bump::new(), None, None);
-    normaliser.normalise(&raw, &arena, |_, fate| match fate {
-        Fate::Event(event) => drop(sight.get_or_insert_with(|| sight_of(event))),
+    let (arena, mut becomes, mut fault) = (Bump::new(), Becomes::default(), None);
+    normaliser.normalise(&raw, &arena, |index, fate| match fate {
+        Fate::Event(event) => drop(becomes.sight.get_or_insert_with(|| sight_of(event))),
         Fate::Quarantine(why) => drop(fault.get_or_insert_with(|| why.sentence.to_owned())),
-        Fate::Skip { .. } => {}
+        Fate::Skip { rule, .. } => {
+            becomes.skipped.push(LeftOut { index, rule: rule.to_owned() });
+        }
     });
     match fault {
         Some(sentence) => Err(Refusal::body("", sentence)),
-        None => Ok(sight),
+        None => Ok(becomes),
     }
 }
 
@@ -240,5 +265,40 @@ impl From<SendError> for Refusal {
             return Refusal::TooLarge;
         }
         Refusal::Unavailable("Kafka has not acknowledged the record; try again".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::schema::SkipConfig;
+
+    #[test]
+    fn what_rules_leave_out_is_not_looked_for_and_its_neighbour_is() {
+        let loaded = Config::load(None).unwrap();
+        let actions = vec!["ping".to_owned()];
+        let rule = SkipConfig { name: "pings".to_owned(), actions, ..SkipConfig::default() };
+        let normaliser = loaded.catalog.normaliser(
+            "audit.pace",
+            &crate::schema::TopicRule { schema: Some("pace".into()), ..Default::default() },
+            &Arc::default(),
+            1 << 20,
+        );
+        let normaliser = normaliser.skipping(&[rule]);
+        let becomes = |payload: &str| {
+            let headers = vec![("tenant".to_owned(), "acme".to_owned())];
+            let record = Outgoing { headers, payload: payload.into(), ..Outgoing::default() };
+            checked(&normaliser, &record, 0).unwrap()
+        };
+        let [ping, list] =
+            ["ping", "list"].map(|did| format!(r#"{{"service":"pay","actionName":"{did}"}}"#));
+        let left_out = |index| LeftOut { index, rule: "pings".to_owned() };
+        let all = becomes(&format!("[{ping},{ping}]"));
+        assert_eq!((all.sight.is_none(), all.skipped), (true, vec![left_out(0), left_out(1)]));
+        let some = becomes(&format!("[{ping},{list}]"));
+        assert_eq!(some.skipped, [left_out(0)]);
+        let sight = format!("{:?}", some.sight.unwrap().filter);
+        assert!(sight.contains("list") && !sight.contains("ping"), "{sight}");
     }
 }

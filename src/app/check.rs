@@ -16,7 +16,11 @@ use crate::config::{Loaded, Setting};
 pub async fn run(loaded: &Loaded, connect: bool, out: &mut impl Write) -> anyhow::Result<bool> {
     let topics = loaded.config.kafka.topics.len();
     let mappings = loaded.catalog.mappings().count();
-    writeln!(out, "the configuration holds: {topics} topics, {mappings} mappings")?;
+    let skips = match loaded.config.skip.len() {
+        0 => String::new(),
+        rules => format!(", {rules} skip rules"),
+    };
+    writeln!(out, "the configuration holds: {topics} topics, {mappings} mappings{skips}")?;
     if !connect {
         return Ok(true);
     }

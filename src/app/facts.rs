@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Role, expiry};
 use crate::config::{Config, Loaded, without_user};
+use crate::schema::SkipConfig;
 use crate::telemetry::{COMMIT, Metrics, VERSION};
 
 /// Say what starts, with which settings, and what it will connect to.
@@ -38,6 +39,15 @@ pub fn tell(loaded: &Loaded, role: Role) {
         tls = api.tls.certificate_file.is_some(),
         "starting"
     );
+    if !loaded.config.skip.is_empty() {
+        tell_skips(&loaded.config.skip);
+    }
+}
+
+/// Say which rules leave events out.
+pub fn tell_skips(rules: &[SkipConfig]) {
+    let names: Vec<&str> = rules.iter().map(|rule| rule.name.as_str()).collect();
+    tracing::info!("{} skip rules: {}", names.len(), names.join(", "));
 }
 
 /// Describe what is in force on metrics; also after a reload.

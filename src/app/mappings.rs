@@ -122,7 +122,7 @@ fn show(
 ) -> std::io::Result<()> {
     let place = format!("record {}, event {index}", record + 1);
     match fate {
-        Fate::Skip { rule } => writeln!(out, "{place}: skipped by {rule}"),
+        Fate::Skip { rule, .. } => writeln!(out, "{place}: skipped by {rule}"),
         Fate::Quarantine(why) => {
             writeln!(out, "{place}: QUARANTINED {}: {}", why.reason.code(), why.sentence)
         }

@@ -1,7 +1,7 @@
-//! SIGHUP: the mappings, and how much is logged, read again while the service goes on.
+//! SIGHUP: mappings, skip rules, and how much is logged, read again while the service goes on.
 //!
-//! In: the settings file as it is now, mapping files. Out: mappings in use from each lane's next batch
-//! on; or a refusal in the log, and everything as it was.
+//! In: the settings file as it is now, mapping files. Out: mappings and rules in use from each lane's next
+//! batch on; or a refusal in the log, and everything as it was.
 //!
 //! # Invariants
 //! - All of the file is checked, as at start: one problem, and nothing of it is taken.
@@ -36,7 +36,7 @@ impl Reloading {
         self.metrics.process.config_reload_failed.set(i64::from(taken.is_err()));
         match taken {
             Ok(mappings) => {
-                tracing::info!(mappings, "reloaded: batches are read by these mappings now")
+                tracing::info!(mappings, "reloaded: batches are read by these mappings now");
             }
             Err(problems) => {
                 for problem in &problems {
@@ -51,7 +51,7 @@ impl Reloading {
             |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
         let Loaded { mut config, catalog } = Config::load(path).map_err(told)?;
         let mappings = catalog.mappings().count();
-        self.live.replace(catalog.clone()).map_err(|problem| vec![problem])?;
+        self.live.replace(catalog.clone(), config.skip.clone()).map_err(|problem| vec![problem])?;
         if config.log.level != self.config.log.level {
             // It was checked with the rest; only where nobody logs there is nothing to set.
             if let Err(why) = set_level(&config.log.level) {
@@ -60,12 +60,16 @@ impl Reloading {
             self.config.log.level.clone_from(&config.log.level);
         }
         self.config.schemas = config.schemas.clone();
+        if config.skip != self.config.skip {
+            self.config.skip = config.skip.clone();
+            facts::tell_skips(&self.config.skip);
+        }
         facts::describe(&Loaded { config: self.config.clone(), catalog }, &self.metrics);
         // A flag of the start; no file says it.
         config.kafka.accept_gap.clone_from(&self.config.kafka.accept_gap);
         if config != self.config {
             tracing::warn!(
-                "settings other than mappings and log.level changed; they need a restart"
+                "settings other than mappings, skip rules and log.level changed; they need a restart"
             );
         }
         Ok(mappings)

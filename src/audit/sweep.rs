@@ -8,7 +8,8 @@
 //! - A batch is compared once the pass has reached its end; until then only its sums are kept, so
 //!   memory is bounded by a chunk and the batches over its edge.
 //! - Where batches overlap (offsets were set back), their union counts. There a newer mapping may
-//!   have made rows of what an older one skipped, so rows beyond a batch's own number are no fault.
+//!   make more rows of a record, so rows beyond a batch's own number are no fault.
+//! - What a rule left out and is stored nevertheless was read again without the rule: no fault.
 //! - What was retired on record is neither lost nor altered.
 //!
 //! Deliberately unknown here: how anything is asked.
@@ -60,6 +61,7 @@ struct Open {
     quarantined: u64,
     positions: u64,
     repeats: u64,
+    taken_back: u64,
     /// Offsets of it that have nothing.
     lost: u64,
     /// Where elements are missing, as far as their neighbours tell.
@@ -119,6 +121,7 @@ impl Sweep {
             quarantined: 0,
             positions: 0,
             repeats: 0,
+            taken_back: 0,
             lost: 0,
             places: Vec::new(),
         });
@@ -183,6 +186,7 @@ impl Sweep {
                 open.quarantined += offsets * (stretch.quarantined + stretch.gone_quarantined);
                 open.positions += offsets * stretch.positions;
                 open.repeats += offsets * stretch.repeats;
+                open.taken_back += offsets * stretch.taken_back;
                 if stretch.holes > 0 && open.places.len() < MOST_PLACES {
                     let rows = offsets * stretch.holes;
                     open.places.push(Finding { first, last, records: 0, rows });
@@ -219,7 +223,7 @@ impl Sweep {
         let twice = open.events + open.quarantined - open.positions;
         let beyond = (open.events.saturating_sub(event_rows)
             + open.quarantined.saturating_sub(quarantined_rows))
-        .saturating_sub(twice);
+        .saturating_sub(twice + open.taken_back);
         if beyond > 0 && !open.overlapped {
             self.findings.unaccounted.add(Finding { first, last, records: 0, rows: beyond });
         }

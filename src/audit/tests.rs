@@ -148,6 +148,20 @@ fn rows_twice_and_rows_of_no_batch_are_told_apart() {
 }
 
 #[test]
+fn what_a_rule_had_left_out_and_is_stored_is_no_row_too_many() {
+    // One batch, made again without its rule: 8 and 9 are stored beyond its number.
+    let back = Stretch { taken_back: 1, ..event(8, 9) };
+    let (before, rest) = (event(0, 7), [event(10, 69), event(75, 79), event(85, 99)]);
+    let batches = [batch(0, 39, 38), batch(40, 79, 35), batch(85, 99, 15)];
+    for chunk in CHUNKS {
+        let found = |back| sweep(99, chunk, &[&[before, back], &rest[..]].concat(), &batches);
+        assert!(found(back).findings.is_empty(), "{chunk}: {:?}", found(back).findings);
+        let forged = found(event(8, 9)).findings;
+        assert_eq!(forged.unaccounted.ranges, [finding(0, 39, 0, 2)], "{chunk}");
+    }
+}
+
+#[test]
 fn batches_that_overlap_are_a_union() {
     let stretches = [event(0, 69), event(75, 79), event(85, 99)];
     // The offset was set back to 20, and a newer mapping stored what an older had skipped.

@@ -1,12 +1,12 @@
-//! The mappings as they are now: compiled for each topic, replaced as a whole.
+//! The mappings and skip rules as they are now: compiled for each topic, replaced as a whole.
 //!
-//! In: a [`Loaded`] configuration; later another [`Catalog`] that holds. Out: the normaliser of a
+//! In: a [`Loaded`] configuration; later another [`Catalog`] and rules that hold. Out: the normaliser of a
 //! topic, the catalog.
 //!
 //! # Invariants
 //! - Whoever asks gets mappings that were loaded together; nobody waits while others are loaded.
-//! - What a topic is read by (`schema`, tenant, aliases) stays what it was at start; mappings alone
-//!   are replaced, and only by ones that every topic's setting finds.
+//! - What a topic is read by (`schema`, tenant, aliases) stays what it was at start; mappings and
+//!   rules alone are replaced, and only by mappings that every topic's setting finds.
 //!
 //! Deliberately unknown here: when they are loaded again.
 
@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::{Config, Loaded};
-use crate::schema::{Catalog, Normaliser, TopicRule};
+use crate::schema::{Catalog, Normaliser, SkipConfig, TopicRule};
 use crate::source::TopicConfig;
 
 /// The mappings in use. Cheap to clone; clones see the same.
@@ -27,6 +27,7 @@ pub struct Live {
 
 struct Mappings {
     catalog: Arc<Catalog>,
+    skip: Vec<SkipConfig>,
     /// By topic, as they are asked for.
     compiled: HashMap<String, Arc<Normaliser>>,
 }
@@ -38,7 +39,11 @@ impl Live {
         Live {
             config: Arc::new(loaded.config.clone()),
             aliases: Arc::new(loaded.config.aliases().collect()),
-            now: Arc::new(RwLock::new(Mappings { catalog, compiled: HashMap::new() })),
+            now: Arc::new(RwLock::new(Mappings {
+                catalog,
+                skip: loaded.config.skip.clone(),
+                compiled: HashMap::new(),
+            })),
         }
     }
 
@@ -58,20 +63,21 @@ impl Live {
         let found = self.config.kafka.topic(topic);
         let rule = found.map(topic_rule).unwrap_or_default();
         let most = self.config.pipeline.max_record_bytes;
-        let made = Arc::new(now.catalog.normaliser(topic, &rule, &self.aliases, most));
+        let made = now.catalog.normaliser(topic, &rule, &self.aliases, most);
+        let made = Arc::new(made.skipping(&now.skip));
         now.compiled.insert(topic.to_owned(), Arc::clone(&made));
         made
     }
 
-    /// Read by these mappings from now on; refused where a topic's is not among them.
-    pub fn replace(&self, catalog: Catalog) -> Result<(), String> {
+    /// Read by these from now on; refused where a topic's mapping is not among them.
+    pub fn replace(&self, catalog: Catalog, skip: Vec<SkipConfig>) -> Result<(), String> {
         let named = self.config.kafka.topics.iter().filter(|topic| !topic.schema.is_empty());
         for topic in named {
             if let Some(unknown) = catalog.unknown(&topic.schema) {
                 return Err(format!("topic {}: {unknown}", topic.name));
             }
         }
-        let fresh = Mappings { catalog: Arc::new(catalog), compiled: HashMap::new() };
+        let fresh = Mappings { catalog: Arc::new(catalog), skip, compiled: HashMap::new() };
         *self.now.write().unwrap_or_else(PoisonError::into_inner) = fresh;
         Ok(())
     }
@@ -119,10 +125,10 @@ mod tests {
         let live = Live::of(&Loaded { config, catalog: catalog("shop", 1) });
         let before = live.normaliser("audit.shop");
         assert!(Arc::ptr_eq(&before, &live.normaliser("audit.shop")), "compiled once");
-        let refused = live.replace(catalog("store", 2)).unwrap_err();
+        let refused = live.replace(catalog("store", 2), Vec::new()).unwrap_err();
         assert!(refused.contains("audit.shop: no mapping is called `shop`"), "{refused}");
         assert!(Arc::ptr_eq(&before, &live.normaliser("audit.shop")), "the old ones stay");
-        live.replace(catalog("shop", 2)).unwrap();
+        live.replace(catalog("shop", 2), Vec::new()).unwrap();
         assert!(!Arc::ptr_eq(&before, &live.clone().normaliser("audit.shop")));
         assert_eq!(live.catalog().get("shop").map(|mapping| mapping.version), Some(2));
     }

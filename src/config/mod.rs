@@ -24,7 +24,7 @@ use self::file::SettingsFile;
 use crate::api::ApiConfig;
 use crate::pipeline::PipelineConfig;
 use crate::problem::Problem;
-use crate::schema::Catalog;
+use crate::schema::{Catalog, SkipConfig};
 use crate::source::{KafkaConfig, SecurityConfig, TopicConfig};
 use crate::telemetry::LogConfig;
 use crate::warehouse::{ClickHouseConfig, RetentionConfig};
@@ -55,6 +55,8 @@ pub struct Config {
     pub schemas: SchemasConfig,
     /// Names that mean the same tenant.
     pub tenant: Vec<TenantConfig>,
+    /// Events that are not stored.
+    pub skip: Vec<SkipConfig>,
 }
 
 /// The `[schemas]` section.
@@ -115,7 +117,8 @@ impl Config {
         if let Some(message) = config.check_drain() {
             problems.push(settings.problem("pipeline.drain_ms", message));
         }
-        for (field, message) in config.check_tenants() {
+        let skips = SkipConfig::check(&config.skip, &config.aliases().collect());
+        for (field, message) in config.check_tenants().into_iter().chain(skips) {
             problems.push(settings.problem(&field, message));
         }
         match catalog(config.schemas.dir.as_deref(), &settings) {
@@ -127,6 +130,9 @@ impl Config {
                         let field = format!("kafka.topics.{at}.schema");
                         problems.push(settings.problem(&field, message));
                     }
+                }
+                for (field, message) in SkipConfig::unknown(&config.skip, &catalog) {
+                    problems.push(settings.problem(&field, message));
                 }
                 if problems.is_empty() {
                     return Ok(Loaded { config, catalog });
@@ -183,6 +189,7 @@ impl Config {
         config.api = ApiConfig::example();
         config.schemas.dir = Some(PathBuf::new());
         config.tenant.push(TenantConfig { id: String::new(), aliases: vec![String::new()] });
+        config.skip.push(SkipConfig::example());
         config
     }
 }
@@ -261,6 +268,22 @@ mod tests {
             "f:2: kafka.dead_letter_topic: `audit.dead` is consumed, too (`^audit[.]` of kafka.topics)",
             "f:5: kafka.topics.0.schema: no mapping is called `cockpitt`; did you mean `cockpit`?",
             "f:7: kafka.topics.1.name: `^team[.` is no regular expression",
+        ] {
+            assert!(found.contains(wanted), "{wanted}\nin\n{found}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_skip_rule_is_told_with_its_line() {
+        let text = "[[tenant]]\nid = \"acme\"\naliases = [\"ACC-1\"]\n[[skip]]\nname = \"a\"\n\
+                    schemas = [\"cockpitt\"]\ntenants = [\"ACC-1\"]\nverbs = \"read\"\n[[skip]]\nname = \"a\"\n";
+        let found = problems_of(text).join("\n");
+        for wanted in [
+            "f:6: skip.0.schemas: no mapping is called `cockpitt`; did you mean `cockpit`?",
+            "f:7: skip.0.tenants: `ACC-1` is stored as `acme`; name that",
+            "f:8: skip.0.verbs: must be a list, not text",
+            "f:9: skip.1: would skip everything",
+            "f:10: skip.1.name: two rules are called `a`; rename one",
         ] {
             assert!(found.contains(wanted), "{wanted}\nin\n{found}");
         }

@@ -22,6 +22,8 @@ pub enum Fate<'a> {
     Skip {
         /// Name of the rule.
         rule: &'a str,
+        /// Name of the mapping that made the event.
+        schema: &'a str,
     },
 }
 

@@ -122,12 +122,23 @@ impl Rows {
 pub struct Facts {
     /// Its rows.
     pub rows: Rows,
-    /// Rows that a rule leaves out: rule, offset, index.
-    pub skipped: Vec<(String, i64, u32)>,
+    /// What rules leave out, of what is not stored already.
+    pub skipped: Vec<Skipped>,
     /// Mappings that made events, with their versions.
     pub mapping_versions: Vec<(String, u16)>,
     /// SHA-256 over the rows' own.
     pub digest: [u8; 32],
+}
+
+/// What one rule leaves out of what one mapping made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Skipped {
+    /// The rule.
+    pub rule: String,
+    /// The mapping.
+    pub schema: String,
+    /// Where it stands.
+    pub places: Vec<Place>,
 }
 
 /// Where slices go.
@@ -222,9 +233,9 @@ impl Making<'_> {
                 facts.rows.reject(why.reason);
                 rejected.insert(record.offset);
             }
-            Fate::Skip { rule } => {
-                facts.skipped.push((rule.to_owned(), record.offset, row.index));
-            }
+            // What an older configuration has stored stays: the batch's row must not deny it.
+            Fate::Skip { .. } if self.known.stored.contains(&place) => {}
+            Fate::Skip { rule, schema } => facts.skips(rule, schema).push(place),
         }
         Ok(())
     }
@@ -297,6 +308,17 @@ fn too_large(of: Source<'_>, most: usize) -> FxHashSet<i64> {
 }
 
 impl Facts {
+    /// Where the places go that a rule leaves out, without making strings for each.
+    fn skips(&mut self, rule: &str, schema: &str) -> &mut Vec<Place> {
+        let is_it = |known: &Skipped| known.rule == rule && known.schema == schema;
+        let at = self.skipped.iter().position(is_it).unwrap_or_else(|| {
+            let (rule, schema) = (rule.to_owned(), schema.to_owned());
+            self.skipped.push(Skipped { rule, schema, places: Vec::new() });
+            self.skipped.len() - 1
+        });
+        &mut self.skipped[at].places
+    }
+
     /// One entry a mapping, without making a string for each row; which it is.
     fn mapped(&mut self, mapping: &str, version: u16) -> usize {
         let is_it = |(name, known): &(String, u16)| name == mapping && *known == version;

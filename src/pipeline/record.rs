@@ -8,7 +8,7 @@
 //!
 //! Deliberately unknown here: how rows are stored.
 
-use super::columns::Facts;
+use super::columns::{Facts, Skipped};
 use super::fault;
 use super::settle::{Course, Job, Settler, Trouble};
 use crate::warehouse::{BatchRow, InsertError};
@@ -19,7 +19,7 @@ impl Settler {
         let row = BatchRow {
             event_rows: facts.rows.event_rows(),
             quarantined_rows: facts.rows.quarantined_rows(),
-            skipped: facts.skipped.clone(),
+            skipped: left_out(facts),
             mapping_versions: facts.mapping_versions.clone(),
             digest: facts.digest,
             ..batch_row(job)
@@ -44,13 +44,21 @@ impl Settler {
         let row = BatchRow {
             event_rows: found.event_rows,
             quarantined_rows: found.quarantined_rows,
-            skipped: facts.skipped.clone(),
+            skipped: left_out(facts),
             mapping_versions: found.mapping_versions,
             digest: found.digest,
             ..batch_row(job)
         };
         Ok(self.warehouse.add_batch(&job.token(), &row).await?)
     }
+}
+
+/// What rules leave out: rule, offset, index.
+fn left_out(facts: &Facts) -> Vec<(String, i64, u32)> {
+    let of_rule = |Skipped { rule, places, .. }: &Skipped| {
+        places.iter().map(|(offset, index)| (rule.clone(), *offset, *index)).collect::<Vec<_>>()
+    };
+    facts.skipped.iter().flat_map(of_rule).collect()
 }
 
 fn batch_row(job: &Job) -> BatchRow {

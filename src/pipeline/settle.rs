@@ -144,8 +144,8 @@ pub struct Course {
     repairs: u32,
     /// Rows that are stored by us, of a batch that is made again.
     rows: Rows,
-    /// Elements that a rule passes over, by its name.
-    skipped: BTreeMap<String, u64>,
+    /// Elements that rules leave out, by schema and rule.
+    skipped: Vec<(String, String, u64)>,
     /// Whether some of it was sent after it was looked for.
     sent_again: bool,
     /// Whether what is quarantined is copied.

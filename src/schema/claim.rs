@@ -156,39 +156,3 @@ fn claimed(mut at: impl Iterator<Item = usize>) -> Claimed {
         (Some(one), Some(other)) => Claimed::Several([one, other].into_iter().chain(at).collect()),
     }
 }
-
-/// Whether a topic fits a pattern in which `*` stands for any run of characters.
-pub fn topic_matches(pattern: &str, topic: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = topic.strip_prefix(parts.next().unwrap_or_default()) else { return false };
-    let Some(last) = pattern.rsplit_once('*').map(|(_, last)| last) else { return rest.is_empty() };
-    for part in parts {
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    topic.ends_with(last)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_star_stands_for_any_run_of_characters() {
-        let table = [
-            ("audit.pace", "audit.pace", true),
-            ("audit.pace", "audit.pace.eu", false),
-            ("audit.*", "audit.pace", true),
-            ("audit.*", "audit", false),
-            ("*.pace", "audit.pace", true),
-            ("*.pace", "audit.pace.eu", false),
-            ("a*b*c", "a-b-c", true),
-            ("a*b*c", "a-c-b", false),
-            ("ab*ba", "aba", false),
-            ("*", "", true),
-        ];
-        for (pattern, topic, expected) in table {
-            assert_eq!(topic_matches(pattern, topic), expected, "{pattern} {topic}");
-        }
-    }
-}

@@ -118,7 +118,7 @@ fn fates(normaliser: &super::Normaliser, test: &InlineTest, headers: &[u8]) -> V
         fates.push(match fate {
             Fate::Event(event) => Ok(fields(event)),
             Fate::Quarantine(why) => Err((why.reason.code().to_owned(), why.sentence)),
-            Fate::Skip { rule } => Err(("skipped".to_owned(), rule.to_owned())),
+            Fate::Skip { rule, .. } => Err(("skipped".to_owned(), rule.to_owned())),
         });
     });
     fates

@@ -23,6 +23,7 @@ pub mod parse;
 pub mod path;
 mod plan;
 mod rule;
+mod skip;
 mod slots;
 mod tenant;
 mod text;
@@ -38,6 +39,8 @@ use sha2::{Digest as _, Sha256};
 use self::mapping::Mapping;
 pub use self::normalise::{Normaliser, TopicRule};
 use self::plan::Plan;
+pub use self::skip::SkipConfig;
+use self::skip::Skips;
 pub use self::walk::MAX_DEPTH;
 use crate::problem::Problem;
 
@@ -104,7 +107,7 @@ impl Catalog {
     ) -> Normaliser {
         let by_topic = |mapping: &Mapping| match &rule.schema {
             Some(schema) => mapping.name == *schema,
-            None => mapping.when.topics.iter().any(|pattern| claim::topic_matches(pattern, topic)),
+            None => mapping.when.topics.iter().any(|pattern| text::fits(pattern, topic)),
         };
         let named: Vec<&Mapping> = self.mappings().filter(|mapping| by_topic(mapping)).collect();
         let plan = if named.is_empty() {
@@ -118,6 +121,7 @@ impl Catalog {
             rule: rule.clone(),
             aliases: Arc::clone(aliases),
             max_record_bytes,
+            skips: Skips::default(),
         }
     }
 }

@@ -20,6 +20,7 @@ use super::claim::Claimed;
 use super::envelope::{self, MAX_NESTING};
 use super::plan::{Plan, Schema};
 use super::rule::Around;
+use super::skip::Skips;
 use super::text::joined;
 use super::walk::{self, Fault, Found, List};
 use crate::event::{AuditEvent, Fate, RawRecord, Reason, Rejection};
@@ -59,6 +60,8 @@ pub struct Normaliser {
     pub(super) aliases: Arc<HashMap<String, String>>,
     /// Records longer than this are quarantined.
     pub(super) max_record_bytes: usize,
+    /// Rules that leave events out.
+    pub(super) skips: Skips,
 }
 
 /// Where an element stands while its record is being opened.
@@ -286,7 +289,7 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
         let plan = &self.normaliser.plan;
         let event = assemble(schema, &plan.trie, found, place.raw, &setting, self.arena);
         match event.and_then(|event| self.settle_tenant(event)) {
-            Ok(event) => self.emit(Fate::Event(event)),
+            Ok(event) => self.emit(self.normaliser.skips.fate(event)),
             Err(fault) => self.reject(fault, &schema.name, place.raw.as_bytes()),
         }
     }

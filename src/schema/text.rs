@@ -1,4 +1,4 @@
-//! Reading parts, words and addresses out of a text, and making one text of some.
+//! Reading parts, words and addresses out of a text, fitting it to a pattern, making one text of some.
 //!
 //! In: a text as a source wrote it. Out: its parts or words, or the address in it.
 //!
@@ -82,6 +82,18 @@ pub fn mapped(ip: IpAddr) -> Ipv6Addr {
     }
 }
 
+/// Whether a text fits a pattern in which `*` stands for any run of characters.
+pub fn fits(pattern: &str, text: &str) -> bool {
+    let mut parts = pattern.split('*');
+    let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let Some(last) = pattern.rsplit_once('*').map(|(_, last)| last) else { return rest.is_empty() };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    text.ends_with(last)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -124,6 +136,24 @@ mod tests {
         }
         for text in ["", "AWS Internal", "s3.amazonaws.com", "1.2.3", "[::1", "host:80"] {
             assert_eq!(first_address(text), None, "{text}");
+        }
+    }
+    #[test]
+    fn a_star_stands_for_any_run_of_characters() {
+        let table = [
+            ("audit.pace", "audit.pace", true),
+            ("audit.pace", "audit.pace.eu", false),
+            ("audit.*", "audit.pace", true),
+            ("audit.*", "audit", false),
+            ("*.pace", "audit.pace", true),
+            ("*.pace", "audit.pace.eu", false),
+            ("a*b*c", "a-b-c", true),
+            ("a*b*c", "a-c-b", false),
+            ("ab*ba", "aba", false),
+            ("*", "", true),
+        ];
+        for (pattern, text, expected) in table {
+            assert_eq!(fits(pattern, text), expected, "{pattern} {text}");
         }
     }
 }

@@ -43,6 +43,8 @@ pub struct Stretch {
     pub gone_quarantined: u64,
     /// Positions in `events` that were to be redacted, an offset.
     pub redacted: u64,
+    /// Positions in either that a batch says a rule left out, an offset: it was read again.
+    pub taken_back: u64,
 }
 
 /// A row of `batches`, for counting.
@@ -87,7 +89,7 @@ pub struct Incarnation {
 }
 
 /// What offsets of a stretch have alike.
-const COUNTS: &str = "events, quarantined, positions, skipped, repeats, holes, gone_events, gone_quarantined, redacted";
+const COUNTS: &str = "events, quarantined, positions, skipped, repeats, holes, gone_events, gone_quarantined, redacted, taken_back";
 
 /// Places of the question behind the two tables and what a rule left out.
 const WAS_EVENT: u8 = 3;
@@ -110,11 +112,12 @@ impl Warehouse {
                            toUInt64(max(i) + 1 - count()) AS holes,
                            countIf(rows = 0 AND was = {WAS_EVENT}) AS gone_events,
                            countIf(rows = 0 AND was = {WAS_QUARANTINED}) AS gone_quarantined,
-                           countIf(in_events > 0 AND is_redacted) AS redacted
+                           countIf(in_events > 0 AND is_redacted) AS redacted,
+                           countIf(rows > 0 AND is_left_out) AS taken_back
                     FROM (
                         SELECT o, i, countIf(place = 0) AS in_events, countIf(place = 1) AS in_quarantine,
                                in_events + in_quarantine AS rows, maxIf(place, place >= {WAS_EVENT}) AS was,
-                               countIf(redacted_there) > 0 AS is_redacted
+                               countIf(redacted_there) > 0 AS is_redacted, countIf(place = 2) > 0 AS is_left_out
                         FROM (
                             SELECT kafka_offset AS o, kafka_index AS i, 0 AS place, false AS redacted_there FROM events
                             WHERE {IS_LOG} AND kafka_offset BETWEEN ? AND ?

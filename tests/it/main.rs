@@ -40,6 +40,7 @@ mod reload;
 mod scenario;
 mod schema;
 mod serve;
+mod skip;
 mod stream;
 mod token;
 mod unchanged;

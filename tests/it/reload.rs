@@ -1,4 +1,4 @@
-//! SIGHUP: mappings change under a service that goes on, and bad ones change nothing.
+//! SIGHUP: mappings and rules change under a service that goes on, and bad ones change nothing.
 //!
 //! In: the program, a mapping file that is written anew. Out: by which version records are read.
 //!
@@ -13,6 +13,7 @@ use std::process::{Child, Command};
 
 use tempfile::TempDir;
 use trailhouse::config::Loaded;
+use trailhouse::schema::SkipConfig;
 use trailhouse::warehouse::Warehouse;
 
 use crate::harness::{exe, free_address, loaded, produce, record, unique, until, until_now};
@@ -122,4 +123,36 @@ async fn a_hangup_brings_new_mappings_and_bad_ones_leave_the_old() {
     assert!(serving.log().contains("they need a restart"), "{}", serving.log());
     serving.is_read_by(3).await;
     until_now(|| serving.log().contains("DEBUG"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hangup_brings_skip_rules_and_a_bad_one_leaves_the_old() {
+    let mut serving = Serving::start().await;
+    serving.is_read_by(1).await;
+    let rule = SkipConfig {
+        name: "quiet".to_owned(),
+        actions: vec!["ping".to_owned()],
+        ..SkipConfig::default()
+    };
+    serving.loaded.config.skip = vec![rule.clone()];
+    settings(&serving.dir, &serving.loaded);
+    serving.reload("1 skip rules: quiet");
+    let topic = &serving.loaded.config.kafka.topics[0].name;
+    let warehouse = Warehouse::connect(&serving.loaded.config.clickhouse).unwrap();
+    let skipped = "SELECT toString(s.1) FROM batches ARRAY JOIN skipped AS s";
+    let events = "SELECT toString(count()) FROM events WHERE action = 'ping'";
+    produce(topic, [record(r#"{"a":"ping"}"#)]).await;
+    until(async || warehouse.read(skipped).await.unwrap() == ["quiet"]).await;
+    serving.is_read_by(1).await;
+
+    let bad = SkipConfig { verbs: vec!["reed".to_owned()], ..rule };
+    serving.loaded.config.skip = vec![bad];
+    settings(&serving.dir, &serving.loaded);
+    serving.reload("not reloaded: ");
+    assert!(serving.log().contains("there is no verb `reed`"), "{}", serving.log());
+    produce(topic, [record(r#"{"a":"ping"}"#)]).await;
+    until(async || warehouse.read(skipped).await.unwrap().len() == 2).await;
+    assert_eq!(warehouse.read(events).await.unwrap(), ["0"]);
+    let told = serving.log();
+    assert!(!told.contains("they need a restart"), "{told}");
 }

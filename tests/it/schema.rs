@@ -55,7 +55,7 @@ fn outcomes(normaliser: &Normaliser, headers: &[(&str, &str)], payload: &[u8]) -
         outcomes.push(match fate {
             Fate::Event(event) => Ok(inline::fields(event)),
             Fate::Quarantine(why) => Err((why.reason.code(), why.sentence)),
-            Fate::Skip { rule } => Err(("skip", rule.to_owned())),
+            Fate::Skip { rule, .. } => Err(("skip", rule.to_owned())),
         });
     });
     assert!(!outcomes.is_empty(), "a record has at least one fate");

@@ -10,7 +10,10 @@ use serde_json::json;
 use super::fixture::{Answered, ask_as, get, send, with_log, writer};
 use super::log::Log;
 use crate::access::Caller;
-use crate::api::{ApiConfig, ApiState, router};
+use crate::api::{ApiConfig, ApiState, Normalisers, Submissions, router};
+use crate::config::Config;
+use crate::gateway::Recorder;
+use crate::schema::SkipConfig;
 
 const ONE: &str = r#"{"service":"pay","actionName":"list_cards"}"#;
 
@@ -42,6 +45,36 @@ fn one_an_array_or_a_cloud_event_is_one_record_with_a_receipt() {
     let path = "/v1/events?tenant=acme&to=2026-02-01T00:00:00Z";
     assert_eq!(get(&api, path).body["events"].as_array().unwrap().len(), 4);
     assert_eq!(log.records.lock().unwrap()[1].payload, array.as_bytes());
+}
+
+#[test]
+fn a_write_that_a_rule_leaves_out_is_taken_and_answered_with_the_rules_name() {
+    let log = Log::of(Vec::new());
+    let rule = SkipConfig {
+        name: "no-lists".to_owned(),
+        verbs: vec!["read".to_owned()],
+        ..SkipConfig::default()
+    };
+    let mut loaded = Config::load(None).unwrap();
+    loaded.config.skip = vec![rule];
+    let of_topic = loaded.normalisers();
+    let skipping: Normalisers = Arc::new(move |topic| Some(of_topic(topic)));
+    let recorder: Arc<dyn Recorder> = log.clone();
+    let topics = [("pace".to_owned(), "audit.pace".to_owned())];
+    let submissions = Arc::new(Submissions::new(topics, &recorder, &skipping));
+    let api = router(ApiState { submissions, ..with_log(log.clone()) }, &ApiConfig::default());
+    let paid = r#"{"service":"pay","actionName":"create_payment"}"#;
+    for (body, skipped) in [
+        (ONE.to_owned(), json!([{ "index": 0, "rule": "no-lists" }])),
+        (format!("[{paid},{ONE}]"), json!([{ "index": 1, "rule": "no-lists" }])),
+        (paid.to_owned(), json!(null)),
+    ] {
+        let query = "schema=pace&tenant=acme";
+        let answer = write(&api, &Caller::anyone(), query, "", &body);
+        assert_eq!(answer.status.as_u16(), 202, "{}", answer.body);
+        assert_eq!(answer.body["receipts"][0]["skipped"], skipped, "{body}");
+    }
+    assert_eq!(log.records.lock().unwrap().len(), 3, "all of it goes onto Kafka");
 }
 
 #[test]

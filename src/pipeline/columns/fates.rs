@@ -59,7 +59,7 @@ fn bytes(record: &RawRecord<'_>, fate: &Fate<'_>) -> usize {
         + match fate {
             Fate::Event(event) => event.bytes(),
             Fate::Quarantine(why) => why.raw.len() + why.sentence.len() + record.bytes_around(),
-            Fate::Skip { rule } => rule.len(),
+            Fate::Skip { rule, .. } => rule.len(),
         }
 }
 

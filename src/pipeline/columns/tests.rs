@@ -1,4 +1,4 @@
-//! Batches that would become many times their size.
+//! Batches that would become many times their size, and such as a rule leaves out of.
 //!
 //! In: records made to swell. Out: the rows they become.
 //!
@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::event::Headers;
-use crate::schema::{Catalog, TopicRule};
+use crate::schema::{Catalog, SkipConfig, TopicRule};
 use crate::warehouse::block::Stream;
 
 const SLICE_BYTES: usize = 4 << 20;
@@ -103,4 +103,35 @@ fn rows_are_handed_over_in_slices() {
     assert_eq!(rows.total(), 1_000);
     assert_eq!(slices.len(), 3, "{slices:?}");
     assert!(slices.iter().all(|bytes| *bytes < SLICE_BYTES + (1 << 20)), "{slices:?}");
+}
+
+#[test]
+fn a_rule_leaves_out_what_is_not_stored_and_does_not_deny_what_is() {
+    let mapping = "name = \"shop\"\nversion = 1\nabout = \"x\"\n[when]\nexists = [\"a\"]\n[event]\naction = \"a\"\n";
+    let catalog = Catalog::load([("f", "shop", mapping)]).unwrap();
+    let topic = TopicRule { tenant: Some("acme".to_owned()), ..TopicRule::default() };
+    let normaliser = catalog.normaliser("t", &topic, &Arc::new(HashMap::new()), 1 << 20);
+    let actions = vec!["ping".to_owned()];
+    let rule = SkipConfig { name: "pings".to_owned(), actions, ..SkipConfig::default() };
+    let normaliser = normaliser.skipping(&[rule]);
+    let ping = r#"{"a":"ping"}"#;
+    let batch = batch(&[ping, r#"{"a":"sold"}"#, ping, "{}"], &[]);
+    let log = log();
+    let of = Source { batch: &batch, normaliser: &normaliser, log: &log };
+    let facts = |stored: &[Place]| {
+        let stored = FxHashSet::from_iter(stored.iter().copied());
+        let known = Known { stored, ..Known::default() };
+        events(of, &known, &mut |_| Ok(())).unwrap().facts
+    };
+    let skipped = |places: &[Place]| Skipped {
+        rule: "pings".to_owned(),
+        schema: "shop".to_owned(),
+        places: places.to_vec(),
+    };
+    let all = facts(&[]);
+    assert_eq!(all.skipped, [skipped(&[(0, 0), (2, 0)])]);
+    assert_eq!((all.rows.event_rows(), all.rows.quarantined_rows()), (1, 1));
+    // Stored before there was the rule.
+    assert_eq!(facts(&[(0, 0)]).skipped, [skipped(&[(2, 0)])]);
+    assert_eq!(facts(&[(0, 0), (2, 0)]).skipped, []);
 }

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use chrono::Utc;
 
-use super::super::columns::{Facts, Rows};
+use super::super::columns::{Facts, Rows, Skipped};
 use super::{Course, Job, Settler, Trouble};
 use crate::event::OffsetRange;
 use crate::warehouse::{InsertError, Table};
@@ -49,8 +49,8 @@ impl Settler {
         for (reason, rejected) in &rows.quarantined {
             metrics.quarantined.with_label_values(&[topic, reason]).inc_by(*rejected);
         }
-        for (schema, elements) in &course.skipped {
-            metrics.skipped.with_label_values(&[topic, schema]).inc_by(*elements);
+        for (schema, rule, elements) in &course.skipped {
+            metrics.skipped.with_label_values(&[topic, schema, rule]).inc_by(*elements);
         }
         // Summed up here and added once: each record costs a few comparisons.
         let freshness = metrics.freshness.with_label_values(&[topic]).local();
@@ -63,13 +63,12 @@ impl Settler {
 }
 
 impl Course {
-    /// What a rule passes over, of all of the batch; its name begins with its schema's.
+    /// What rules leave out, of all of the batch.
     pub(super) fn skips(&mut self, facts: &Facts) {
-        self.skipped.clear();
-        for (rule, ..) in &facts.skipped {
-            let schema = rule.split('/').next().unwrap_or_default();
-            *self.skipped.entry(schema.to_owned()).or_insert(0) += 1;
-        }
+        let counted = |Skipped { rule, schema, places }: &Skipped| {
+            (schema.clone(), rule.clone(), places.len() as u64)
+        };
+        self.skipped = facts.skipped.iter().map(counted).collect();
     }
 }
 

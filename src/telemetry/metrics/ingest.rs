@@ -136,8 +136,8 @@ impl PipelineMetrics {
             )?,
             skipped: register.counters(
                 "trailhouse_records_skipped_total",
-                &["topic", "schema"],
-                "Elements of records that a mapping's rule passes over.",
+                &["topic", "schema", "rule"],
+                "Elements of records that a rule of the configuration leaves out.",
             )?,
             dead_letters: register.counter(
                 "trailhouse_dead_letters_total",

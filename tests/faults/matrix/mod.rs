@@ -19,5 +19,6 @@ mod reading;
 mod rebalance;
 mod refusal;
 mod replay;
+mod rule;
 mod upgrade;
 mod zombie;
