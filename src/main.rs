@@ -285,7 +285,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
 }
 
-/// Load the configuration, begin logging, go on; or tell every problem and end.
+/// Load the configuration, begin logging and tracing, go on; or tell every problem and end.
 async fn with(
     path: Option<&Path>,
     go_on: impl AsyncFnOnce(Loaded) -> anyhow::Result<ExitCode>,
@@ -293,7 +293,10 @@ async fn with(
     match Config::load(path) {
         Ok(loaded) => {
             telemetry::log(&loaded.config.log);
-            go_on(loaded).await
+            let traces = telemetry::trace(&loaded.config.traces)?;
+            let code = go_on(loaded).await;
+            traces.end().await;
+            code
         }
         Err(problems) => {
             report(&problems);

@@ -31,7 +31,7 @@ use super::limits::ClosedBy;
 use super::{LONGEST_DELAY, fault, patience};
 use crate::event::{LogId, OffsetRange, PartitionId, Place};
 use crate::schema::Normaliser;
-use crate::telemetry::{Health, PipelineMetrics, Seldom};
+use crate::telemetry::{BatchSpan, Health, PipelineMetrics, Seldom};
 use crate::warehouse::block::{Block, BlockError};
 use crate::warehouse::{InsertError, RowStream, Table, Token, Warehouse, made};
 
@@ -144,6 +144,8 @@ pub struct Course {
     sent_again: bool,
     /// Whether what is quarantined is copied.
     pub copied: bool,
+    /// Its span.
+    span: BatchSpan,
 }
 
 impl Course {
@@ -162,7 +164,7 @@ impl Settler {
         // Works again when this ends, also where it is given up.
         let part = self.health.part(format!("inserts of {}", job.partition()), self.patience);
         let (mut delays, mut seldom) = (patience().build(), Seldom::default());
-        let (mut course, mut tries) = (Course::default(), 1);
+        let (mut course, mut tries) = (Course::of(&job), 1);
         let (mut look_first, mut outcome) = (job.made_again, "clean");
         let rows = loop {
             let tried = match look_first {
@@ -213,7 +215,7 @@ impl Settler {
     async fn first(&self, job: &Arc<Job>, course: &mut Course) -> Result<Rows, Trouble> {
         let permit = self.permits.acquire().await;
         let known = course.known(FxHashSet::default());
-        let facts = self.send(job, &job.token(), known, &mut Rows::default()).await?;
+        let facts = self.send(job, course, &job.token(), known, &mut Rows::default()).await?;
         drop(permit);
         course.skips(&facts);
         self.copy(job, facts.rows.quarantined_rows(), course).await?;
@@ -226,7 +228,7 @@ impl Settler {
         let permit = self.permits.acquire().await;
         let known = self.look(job, course).await?;
         let mut sent = Rows::default();
-        let sending = self.send(job, &job.token(), known, &mut sent).await;
+        let sending = self.send(job, course, &job.token(), known, &mut sent).await;
         // Events are stored also where the rows of `quarantine` behind them are not.
         course.rows.add(&sent);
         let facts = sending?;
@@ -240,7 +242,7 @@ impl Settler {
             let repair = job.token().part(&format!("r{}", course.repairs));
             let known = self.look(job, course).await?;
             let mut repaired = Rows::default();
-            self.send(job, &repair, known, &mut repaired).await?;
+            self.send(job, course, &repair, known, &mut repaired).await?;
             if repaired.total() > 0 {
                 course.repairs += 1;
                 let known = self.look(job, course).await?;
@@ -267,6 +269,7 @@ impl Settler {
     async fn send(
         &self,
         job: &Arc<Job>,
+        course: &Course,
         token: &Token,
         known: Known,
         sent: &mut Rows,
@@ -280,7 +283,8 @@ impl Settler {
         };
         let begun = Instant::now();
         let made = self.warehouse.insert(Table::Events, token, make).await;
-        self.observe(Table::Events, begun, made.as_ref().map(|made| made.events.is_empty()));
+        let is_none = made.as_ref().map(|made| made.events.is_empty());
+        self.observe(course, Table::Events, begun, is_none);
         let Made { events, rejected, facts, .. } = made?;
         fault::point("insert::after_events");
         sent.events = events;
@@ -293,7 +297,7 @@ impl Settler {
             let begun = Instant::now();
             let rows = self.warehouse.insert(Table::Quarantine, token, make).await;
             let is_none = rows.as_ref().map(|rows| rows.quarantined.is_empty());
-            self.observe(Table::Quarantine, begun, is_none);
+            self.observe(course, Table::Quarantine, begun, is_none);
             sent.quarantined = rows?.quarantined;
         }
         fault::point("insert::after_quarantine");
