@@ -304,7 +304,7 @@ async fn verify(loaded: &Loaded, args: &VerifyArguments) -> anyhow::Result<ExitC
     Ok(exit(report.good))
 }
 
-/// Load the configuration, begin logging, go on; or tell every problem and end.
+/// Load the configuration, begin logging and tracing, go on; or tell every problem and end.
 async fn with(
     path: Option<&Path>,
     go_on: impl AsyncFnOnce(Loaded) -> anyhow::Result<ExitCode>,
@@ -312,7 +312,10 @@ async fn with(
     match Config::load(path) {
         Ok(loaded) => {
             telemetry::log(&loaded.config.log);
-            go_on(loaded).await
+            let traces = telemetry::trace(&loaded.config.traces)?;
+            let code = go_on(loaded).await;
+            traces.end().await;
+            code
         }
         Err(problems) => {
             report(&problems);

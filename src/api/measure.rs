@@ -1,6 +1,7 @@
 //! What of requests is counted.
 //!
-//! In: a request, its answer. Out: how long it took, by route, method and status; who was refused.
+//! In: a request, its answer. Out: how long it took, by route, method and status; a span of it; who was
+//! refused.
 //!
 //! # Invariants
 //! - A route is the one of the list that the path fits, never the path: `other` for none. A method that
@@ -22,10 +23,13 @@ use axum::response::Response;
 
 use super::ApiState;
 use super::auth::{Admitted, Unknown};
-use crate::telemetry::ApiMetrics;
+use crate::telemetry::{ApiMetrics, RequestSpan};
 
 /// What is neither a route nor a method of ours.
 const OTHER: &str = "other";
+
+/// What orchestrators and Prometheus ask, again and again.
+const UNTRACED: [&str; 4] = ["/livez", "/readyz", "/startupz", "/metrics"];
 
 /// The route of a request, once it is found.
 #[derive(Clone, Default)]
@@ -41,9 +45,15 @@ pub(super) async fn requests(
     let found = Found::default();
     request.extensions_mut().insert(found.clone());
     let method = method(request.method());
+    let span = span(&request, method);
     let response = next.run(request).await;
-    let route = found.0.get().map_or(OTHER, MatchedPath::as_str);
+    let route = found.0.get().map(MatchedPath::as_str);
     let status = response.status();
+    if let Some(span) = span {
+        let id = response.headers().get("x-request-id").and_then(|id| id.to_str().ok());
+        span.end(route, status.as_u16(), id);
+    }
+    let route = route.unwrap_or(OTHER);
     let seconds = metrics.requests.with_label_values(&[route, method, status.as_str()]);
     seconds.observe(begun.elapsed().as_secs_f64());
     response
@@ -58,6 +68,14 @@ pub(super) async fn route(request: Request, next: Next) -> Response {
         let _ = found.0.set(path.clone());
     }
     next.run(request).await
+}
+
+/// The span of a request; probes and scrapes have none, for they would be most of them.
+fn span(request: &Request, method: &'static str) -> Option<RequestSpan> {
+    let path = request.uri().path();
+    // As OpenTelemetry has it.
+    let method = if method == OTHER { "_OTHER" } else { method };
+    (!UNTRACED.contains(&path)).then(|| RequestSpan::begin(request.headers(), method, path))
 }
 
 fn method(method: &Method) -> &'static str {

@@ -17,7 +17,7 @@ use crate::telemetry::{COMMIT, Metrics, VERSION};
 
 /// Say what starts, with which settings, and what it will connect to.
 pub fn tell(loaded: &Loaded, role: Role) {
-    let Config { kafka, clickhouse, api, pipeline, .. } = &loaded.config;
+    let Config { kafka, clickhouse, api, pipeline, traces, .. } = &loaded.config;
     let topics: Vec<&str> = kafka.topics.iter().map(|topic| topic.name.as_str()).collect();
     let properties: Vec<&str> = kafka.properties.keys().map(String::as_str).collect();
     tracing::info!(
@@ -37,6 +37,7 @@ pub fn tell(loaded: &Loaded, role: Role) {
         listen = api.listen,
         auth = api.auth.mode,
         tls = api.tls.certificate_file.is_some(),
+        traces = without_user(&traces.endpoint),
         "starting"
     );
     if !loaded.config.skip.is_empty() {

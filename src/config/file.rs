@@ -155,7 +155,7 @@ fn compare_value(
         }
         (DeValue::String(_), Value::String(_), _)
         | (DeValue::Integer(_), Value::Integer(_), _)
-        | (DeValue::Float(_), Value::Float(_), _)
+        | (DeValue::Float(_) | DeValue::Integer(_), Value::Float(_), _)
         | (DeValue::Boolean(_), Value::Boolean(_), _) => {}
         (other, wanted, _) => {
             let message = format!("must be {}, not {}", kind(wanted), kind_of(other));

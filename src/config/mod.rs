@@ -26,7 +26,7 @@ use crate::pipeline::PipelineConfig;
 use crate::problem::Problem;
 use crate::schema::{Catalog, SkipConfig};
 use crate::source::{KafkaConfig, SecurityConfig, TopicConfig};
-use crate::telemetry::LogConfig;
+use crate::telemetry::{LogConfig, TracesConfig};
 use crate::warehouse::{ClickHouseConfig, RetentionConfig};
 
 pub use effective::{Setting, effective, without_user};
@@ -36,7 +36,7 @@ pub use live::{Live, topic_rule};
 static SHIPPED: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/config/schemas");
 
 /// Every setting.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Where records come from.
@@ -51,6 +51,8 @@ pub struct Config {
     pub retention: RetentionConfig,
     /// What is logged, and how.
     pub log: LogConfig,
+    /// Where traces go, and how many.
+    pub traces: TracesConfig,
     /// Mapping files beside the shipped ones.
     pub schemas: SchemasConfig,
     /// Names that mean the same tenant.
@@ -108,6 +110,7 @@ impl Config {
             ("api", config.api.check()),
             ("retention", config.retention.check()),
             ("log", config.log.check()),
+            ("traces", config.traces.check()),
         ];
         for (section, wrong) in sections {
             for (field, message) in wrong {

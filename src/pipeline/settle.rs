@@ -31,7 +31,7 @@ use super::limits::{ClosedBy, slice_bytes, slots};
 use super::{LONGEST_DELAY, PipelineConfig, fault, patience};
 use crate::event::{LogId, OffsetRange, PartitionId, Place};
 use crate::schema::Normaliser;
-use crate::telemetry::{Health, PipelineMetrics, Seldom};
+use crate::telemetry::{BatchSpan, Health, PipelineMetrics, Seldom};
 use crate::warehouse::block::{Block, BlockError};
 use crate::warehouse::{InsertError, RowStream, Table, Token, Warehouse, made};
 
@@ -150,6 +150,8 @@ pub struct Course {
     sent_again: bool,
     /// Whether what is quarantined is copied.
     pub copied: bool,
+    /// Its span.
+    span: BatchSpan,
 }
 
 impl Course {
@@ -168,7 +170,7 @@ impl Settler {
         // Works again when this ends, also where it is given up.
         let part = self.health.part(format!("inserts of {}", job.partition()), self.patience);
         let (mut delays, mut seldom) = (patience().build(), Seldom::default());
-        let (mut course, mut tries) = (Course::default(), 1);
+        let (mut course, mut tries) = (Course::of(&job), 1);
         let (mut look_first, mut outcome) = (job.made_again, "clean");
         let rows = loop {
             let tried = match look_first {
@@ -226,7 +228,7 @@ impl Settler {
     async fn first(&self, job: &Arc<Job>, course: &mut Course) -> Result<Rows, Trouble> {
         let permit = self.permit(job).await;
         let known = course.known(FxHashSet::default());
-        let facts = self.send(job, &job.token(), known, &mut Rows::default()).await?;
+        let facts = self.send(job, course, &job.token(), known, &mut Rows::default()).await?;
         drop(permit);
         course.skips(&facts);
         self.copy(job, facts.rows.quarantined_rows(), course).await?;
@@ -239,7 +241,7 @@ impl Settler {
         let permit = self.permit(job).await;
         let known = self.look(job, course).await?;
         let mut sent = Rows::default();
-        let sending = self.send(job, &job.token(), known, &mut sent).await;
+        let sending = self.send(job, course, &job.token(), known, &mut sent).await;
         // Events are stored also where the rows of `quarantine` behind them are not.
         course.rows.add(&sent);
         let facts = sending?;
@@ -253,7 +255,7 @@ impl Settler {
             let repair = job.token().part(&format!("r{}", course.repairs));
             let known = self.look(job, course).await?;
             let mut repaired = Rows::default();
-            self.send(job, &repair, known, &mut repaired).await?;
+            self.send(job, course, &repair, known, &mut repaired).await?;
             if repaired.total() > 0 {
                 course.repairs += 1;
                 let known = self.look(job, course).await?;
@@ -280,6 +282,7 @@ impl Settler {
     async fn send(
         &self,
         job: &Arc<Job>,
+        course: &Course,
         token: &Token,
         known: Known,
         sent: &mut Rows,
@@ -293,7 +296,8 @@ impl Settler {
         };
         let begun = Instant::now();
         let made = self.warehouse.insert(Table::Events, token, slice, make).await;
-        self.observe(Table::Events, begun, made.as_ref().map(|made| made.events.is_empty()));
+        let is_none = made.as_ref().map(|made| made.events.is_empty());
+        self.observe(course, Table::Events, begun, is_none);
         let Made { events, rejected, facts, .. } = made?;
         fault::point("insert::after_events");
         sent.events = events;
@@ -307,7 +311,7 @@ impl Settler {
             let begun = Instant::now();
             let rows = self.warehouse.insert(Table::Quarantine, token, slice, make).await;
             let is_none = rows.as_ref().map(|rows| rows.quarantined.is_empty());
-            self.observe(Table::Quarantine, begun, is_none);
+            self.observe(course, Table::Quarantine, begun, is_none);
             sent.quarantined = rows?.quarantined;
         }
         fault::point("insert::after_quarantine");

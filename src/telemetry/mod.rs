@@ -1,7 +1,7 @@
-//! Every metric, the log, and what is failing right now.
+//! Every metric, the log, traces, and what is failing right now.
 //!
 //! In: counts and observations from every floor. Out: a Prometheus registry ([`Metrics`]), log lines,
-//! the parts that readiness reports ([`Health`]).
+//! spans ([`trace()`]), the parts that readiness reports ([`Health`]).
 //!
 //! # Invariants
 //! - Metrics are named in `metrics` and nowhere else, in base units, counters ending in `_total`.
@@ -15,6 +15,7 @@ mod health;
 mod log;
 mod metrics;
 mod seldom;
+mod trace;
 
 pub use health::{Health, Part};
 pub use log::{LogConfig, log, set_level};
@@ -23,6 +24,9 @@ pub use metrics::{
     VerifyMetrics, WarehouseMetrics,
 };
 pub use seldom::Seldom;
+pub use trace::{
+    BatchFacts, BatchSpan, RequestSpan, Stored, TraceError, Traces, TracesConfig, trace,
+};
 
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -31,6 +31,17 @@ pub enum InsertError {
     Fatal(String, &'static str),
 }
 
+impl InsertError {
+    /// Its kind, where its words would be too many to tell apart.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            InsertError::Retry(_) => "retry",
+            InsertError::Poison(_) => "poison",
+            InsertError::Fatal(..) => "fatal",
+        }
+    }
+}
+
 enum Class {
     Poison,
     Fatal(&'static str),

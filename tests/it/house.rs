@@ -61,7 +61,11 @@ const CRATES: &[(&str, &[&str])] = &[
     ("axum", &["api", "app"]),
     ("tower_http", &["api"]),
     ("jsonwebtoken", &["api"]),
-    ("tokio_rustls", &["api", "warehouse"]),
+    ("tokio_rustls", &["api", "telemetry", "warehouse"]),
+    ("opentelemetry", &["telemetry"]),
+    ("opentelemetry_http", &["telemetry"]),
+    ("opentelemetry_otlp", &["telemetry"]),
+    ("opentelemetry_sdk", &["telemetry"]),
 ];
 
 /// Where a C library is called.

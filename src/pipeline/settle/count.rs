@@ -1,6 +1,6 @@
 //! What of storing a batch is counted and told.
 //!
-//! In: a batch that is stored, or a try that failed. Out: metrics; a line of the log.
+//! In: a batch that is stored, or a try that failed. Out: metrics; a span; a line of the log.
 //!
 //! # Invariants
 //! - A record is counted where it is stored, each once for all tries of its batch.
@@ -15,21 +15,29 @@ use chrono::Utc;
 use super::super::columns::{Facts, Rows, Skipped};
 use super::{Course, Job, Settler, Trouble};
 use crate::event::OffsetRange;
+use crate::telemetry::{BatchFacts, BatchSpan, Stored};
 use crate::warehouse::{InsertError, Table};
 
 impl Settler {
     /// An insert has ended, with no row or with some.
-    pub(super) fn observe(&self, table: Table, begun: Instant, ended: Result<bool, &Trouble>) {
-        let outcome = match ended {
+    pub(super) fn observe(
+        &self,
+        course: &Course,
+        table: Table,
+        begun: Instant,
+        ended: Result<bool, &Trouble>,
+    ) {
+        let (outcome, error) = match ended {
             // Nothing was sent.
             Ok(true) => return,
-            Ok(false) => "ok",
-            Err(Trouble::Insert(_)) => "error",
+            Ok(false) => ("ok", None),
+            Err(Trouble::Insert(error)) => ("error", Some(error.kind())),
             // We ended it ourselves.
             Err(_) => return,
         };
         let seconds = self.metrics.insert_seconds.with_label_values(&[table.name(), outcome]);
         seconds.observe(begun.elapsed().as_secs_f64());
+        course.span.tried(table.name(), begun, error);
     }
 
     /// Count a batch that is stored.
@@ -41,6 +49,11 @@ impl Settler {
             (_, false) => "read_back",
         };
         metrics.inserts.with_label_values(&[took]).inc();
+        course.span.stored(&Stored {
+            event_rows: rows.event_rows(),
+            quarantined_rows: rows.quarantined_rows(),
+            outcome: took,
+        });
         metrics.batch_records.observe(job.batch.len() as f64);
         metrics.batches.with_label_values(&[job.closed_by.as_str(), outcome]).inc();
         for (schema, events) in &rows.events {
@@ -63,6 +76,23 @@ impl Settler {
 }
 
 impl Course {
+    /// Nothing yet, but a span that is linked to those of the batch's producers.
+    pub(super) fn of(job: &Job) -> Course {
+        let Job { log, batch, range, .. } = job;
+        let span = BatchSpan::begin(&BatchFacts {
+            topic: &log.topic,
+            partition: log.partition,
+            offsets: (range.first, range.last),
+            records: batch.len(),
+            bytes: batch.bytes(),
+            closed_by: job.closed_by.as_str(),
+            opened: batch.opened,
+        });
+        // Only a span that is there looks for them.
+        span.link(batch.records().filter_map(|record| record.headers.get("traceparent")));
+        Course { span, ..Course::default() }
+    }
+
     /// What rules leave out, of all of the batch.
     pub(super) fn skips(&mut self, facts: &Facts) {
         let counted = |Skipped { rule, schema, places }: &Skipped| {
