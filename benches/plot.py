@@ -3,7 +3,8 @@
 
     python3 benches/plot.py docs/curves.svg partitions=partitions.json lag=lag.json size=size.json
 
-Each argument is a name of `AXES` and the file of a sweep over it. Needs matplotlib (PyPI).
+Each argument is a name of `AXES` and the file of a sweep over it; of a sweep that was cut off, the points
+that are there. Above what an event costs, below how much memory that took. Needs benches/requirements.txt.
 """
 
 import json
@@ -22,9 +23,10 @@ AXES = {
     "size": ("event_bytes", "bytes an event"),
     "schemas": ("schemas", "schemas in the topic"),
 }
-LINES = [
-    ("own_cpu_s_per_million", "Trailhouse"),
-    ("clickhouse_cpu_s_per_million", "ClickHouse"),
+COSTS = [
+    ("cpu_s_per_million", "both", "0.6"),
+    ("clickhouse_cpu_s_per_million", "ClickHouse", "tab:orange"),
+    ("own_cpu_s_per_million", "Trailhouse", "tab:blue"),
 ]
 
 
@@ -32,24 +34,42 @@ def main():
     if len(sys.argv) < 3:
         sys.exit(__doc__)
     sweeps = [argument.split("=", 1) for argument in sys.argv[2:]]
-    figure, plots = plt.subplots(1, len(sweeps), figsize=(4 * len(sweeps), 3.2), squeeze=False)
-    for plot, (name, file) in zip(plots[0], sweeps):
-        field, label = AXES[name]
-        with open(file, encoding="utf-8") as opened:
-            points = sorted(json.load(opened), key=lambda point: point[field])
-        for cost, line in LINES:
-            costs = [point["systems"]["trailhouse"][cost] for point in points]
-            plot.plot([point[field] for point in points], costs, marker="o", label=line)
-        plot.set_xlabel(label)
-        plot.set_xscale("symlog" if points[0][field] == 0 else "log")
+    # The same figures make the same file.
+    plt.rcParams.update({"svg.hashsalt": "trailhouse", "svg.fonttype": "none", "font.size": 8})
+    size = (2.8 * len(sweeps), 4.6)
+    figure, rows = plt.subplots(2, len(sweeps), figsize=size, squeeze=False, height_ratios=(2, 1))
+    for costs, memory, (name, file) in zip(*rows, sweeps):
+        draw(costs, memory, *AXES[name], file)
+    rows[0][0].set_ylabel("CPU s per million events")
+    rows[0][0].legend()
+    rows[1][0].set_ylabel("peak MB, Trailhouse")
+    figure.tight_layout()
+    figure.savefig(sys.argv[1], metadata={"Date": None})
+
+
+def draw(costs, memory, field, label, file):
+    with open(file, encoding="utf-8") as lines:
+        points = sorted((json.loads(line) for line in lines), key=lambda point: point[field])
+    values = [point[field] for point in points]
+    systems = [point["systems"]["trailhouse"] for point in points]
+    for cost, line, colour in COSTS:
+        costs.plot(values, [system[cost] for system in systems], ".-", label=line, color=colour)
+    memory.plot(values, [system["own_peak_mb"] for system in systems], ".-", color="tab:blue")
+    for plot in (costs, memory):
+        if values[-1] > 20 * max(values[0], 1):
+            plot.set_xscale("symlog", linthresh=min(value for value in values if value > 0))
+        plot.set_xticks(values, [short(value) for value in values])
+        plot.minorticks_off()
         plot.set_ylim(bottom=0)
         plot.grid(alpha=0.3)
-    plots[0][0].set_ylabel("CPU s per million events")
-    plots[0][0].legend()
-    figure.tight_layout()
-    # The same figures make the same file.
-    plt.rcParams["svg.hashsalt"] = "trailhouse"
-    figure.savefig(sys.argv[1], metadata={"Date": None})
+    memory.set_xlabel(label)
+
+
+def short(value):
+    for unit, letter in ((1_000_000, "M"), (1_000, "k")):
+        if value >= unit:
+            return f"{value / unit:.3g}{letter}"
+    return str(value)
 
 
 main()

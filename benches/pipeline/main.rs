@@ -5,7 +5,7 @@
 //!
 //! ```sh
 //! cargo bench --bench pipeline -- --events 2000000 --partitions 12 --runs 3 --json result.json
-//! cargo bench --bench pipeline -- --partitions 1,12,64 --batch-rows 20000,100000   # a sweep
+//! cargo bench --bench pipeline -- --partitions 1,12,64 --alone --runs 1             # a curve
 //! cargo bench --bench pipeline -- --peer 'vector=vector -c vector.yaml'             # one more
 //! cargo bench --bench pipeline -- --steady 5000 --seconds 300                       # freshness
 //! cargo bench --bench pipeline -- --table --events 200000 --batch-rows 25000,100000 # what columns cost
@@ -16,6 +16,7 @@
 //!   consumer group and a database of its own, over the same broker and the same ClickHouse.
 //! - A run ends when as many rows are stored as the topic's records make, and nothing merges any
 //!   more: what a system leaves to ClickHouse is counted as its cost.
+//! - Each point of a sweep has a topic and tables of its own, and is written down when it is there.
 //! - Every column but the ids must come out the same as Trailhouse's: nobody wins by doing less.
 //!
 //! Deliberately unknown here: how long anything should take.
@@ -25,14 +26,19 @@ mod limits;
 #[path = "../shared/process.rs"]
 mod process;
 mod report;
+#[path = "../shared/rows.rs"]
+mod rows;
 mod steady;
 mod system;
 mod table;
 mod workload;
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Parser;
+use serde_json::Value;
 use tokio::runtime::Runtime;
 use trailhouse::demo::{ClickHouseServer, KafkaBroker};
 
@@ -46,17 +52,23 @@ use self::workload::Workload;
 /// The pipeline beside its peers.
 #[derive(Parser)]
 struct Options {
-    /// Records of the topic.
-    #[arg(long, default_value_t = 2_000_000)]
-    events: u64,
-    /// Partitions of the topic; several make a sweep.
+    /// Records of the topic. Of this and all that takes a list, several make a sweep.
+    #[arg(long, value_delimiter = ',', default_value = "2000000")]
+    events: Vec<u64>,
+    /// Partitions of the topic.
     #[arg(long, value_delimiter = ',', default_value = "12")]
     partitions: Vec<i32>,
-    /// `mixed` (the five contracts' schemas in turn), or one of the generated schemas. The Kafka
-    /// engine's view knows the five.
-    #[arg(long, default_value = workload::MIXED)]
-    schema: String,
-    /// Most rows of a batch, of every system; several make a sweep.
+    /// `mixed` (the five contracts' schemas in turn), one of the generated schemas, or how many of
+    /// them in turn. The Kafka engine's view knows the five.
+    #[arg(long, value_delimiter = ',', default_value = workload::MIXED)]
+    schema: Vec<String>,
+    /// Bytes of an event, from 300 on, of the schema `pace`; of large ones there are fewer.
+    #[arg(long, value_delimiter = ',')]
+    event_bytes: Vec<usize>,
+    /// Rows in the table before; 200 bytes of disk each.
+    #[arg(long, value_delimiter = ',', default_value = "0")]
+    table_rows: Vec<u64>,
+    /// Most rows of a batch, of every system.
     #[arg(long, value_delimiter = ',', default_value = "100000")]
     batch_rows: Vec<u64>,
     /// Runs of each system; medians are told.
@@ -85,7 +97,7 @@ struct Options {
     /// Of --steady.
     #[arg(long, default_value_t = 300)]
     seconds: u64,
-    /// Write what came out to a file, as JSON: an array with an object for each point of the sweep.
+    /// Write what came out to a file, as JSON: a line with an object for each point of the sweep.
     #[arg(long)]
     json: Option<PathBuf>,
     /// Said by `cargo bench`.
@@ -95,47 +107,76 @@ struct Options {
 
 fn main() {
     let options = Options::parse();
+    let (kafka_dir, clickhouse_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let kafka = KafkaBroker::start(kafka_dir.path(), system::exe()).unwrap();
+    let clickhouse = ClickHouseServer::start(clickhouse_dir.path(), system::exe()).unwrap();
+    let runtime = Runtime::new().unwrap();
+    let mut json = options.json.as_ref().map(|file| File::create(file).unwrap());
+    let mut note = |point: Value| {
+        if let Some(file) = &mut json {
+            writeln!(file, "{point}").unwrap();
+        }
+    };
+    for workload in workloads(&options) {
+        let site = |batch_rows, table_rows| Site {
+            kafka: &kafka,
+            clickhouse: &clickhouse,
+            workload: &workload,
+            batch_rows,
+            table_rows,
+        };
+        if let Some(events_per_s) = options.steady {
+            let site = site(options.batch_rows[0], 0);
+            note(runtime.block_on(steady(&site, events_per_s, options.seconds)));
+            continue;
+        }
+        runtime.block_on(workload.fill(&kafka.bootstrap()));
+        for (batch_rows, table_rows) in pairs(&options.batch_rows, &options.table_rows) {
+            let site = site(batch_rows, table_rows);
+            if options.table {
+                note(runtime.block_on(table(&site, &options.change, options.runs)));
+                continue;
+            }
+            let systems = systems(&options, &workload);
+            let results = runtime.block_on(compare(&site, &systems, options.runs));
+            let limits = if options.limits { runtime.block_on(limits(&site)) } else { Vec::new() };
+            note(report(&site, &results, &limits));
+        }
+    }
+}
+
+/// The topics of a sweep.
+fn workloads(options: &Options) -> Vec<Workload> {
+    let sizes = options.event_bytes.iter().copied().map(Some);
+    let sizes: Vec<_> = if sizes.len() == 0 { vec![None] } else { sizes.collect() };
+    let shapes = pairs(&options.schema, &sizes);
+    let counts = pairs(&options.partitions, &options.events);
+    let all = pairs(&shapes, &counts);
+    let new = |((schema, size), (partitions, events)): ((String, _), _)| {
+        Workload::new(&schema, partitions, events, size)
+    };
+    all.into_iter().map(new).collect()
+}
+
+/// Each with each.
+fn pairs<A: Clone, B: Clone>(some: &[A], others: &[B]) -> Vec<(A, B)> {
+    let mut all = Vec::new();
+    for one in some {
+        all.extend(others.iter().map(|other| (one.clone(), other.clone())));
+    }
+    all
+}
+
+fn systems(options: &Options, workload: &Workload) -> Vec<System> {
     let mut systems = vec![System::Trailhouse];
-    if !options.alone && workload::IN_SQL.contains(&options.schema.as_str()) {
+    if !options.alone && workload.is_in_sql() {
         systems.push(System::KafkaEngine);
     }
     systems.extend(options.peer.iter().map(|text| {
         let (name, command) = text.split_once('=').expect("--peer is NAME=COMMAND");
         System::Command { name: name.to_owned(), command: command.to_owned() }
     }));
-    let (kafka_dir, clickhouse_dir) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let kafka = KafkaBroker::start(kafka_dir.path(), system::exe()).unwrap();
-    let clickhouse = ClickHouseServer::start(clickhouse_dir.path(), system::exe()).unwrap();
-    let runtime = Runtime::new().unwrap();
-    let mut points = Vec::new();
-    for partitions in options.partitions {
-        let workload = Workload::new(&options.schema, partitions, options.events);
-        let site = |batch_rows| Site {
-            kafka: &kafka,
-            clickhouse: &clickhouse,
-            workload: &workload,
-            batch_rows,
-        };
-        if let Some(events_per_s) = options.steady {
-            let site = site(options.batch_rows[0]);
-            points.push(runtime.block_on(steady(&site, events_per_s, options.seconds)));
-            continue;
-        }
-        runtime.block_on(workload.fill(&kafka.bootstrap()));
-        for batch_rows in &options.batch_rows {
-            let site = site(*batch_rows);
-            if options.table {
-                points.push(runtime.block_on(table(&site, &options.change, options.runs)));
-                continue;
-            }
-            let results = runtime.block_on(compare(&site, &systems, options.runs));
-            let limits = if options.limits { runtime.block_on(limits(&site)) } else { Vec::new() };
-            points.push(report(&site, &results, &limits));
-        }
-    }
-    if let Some(file) = options.json {
-        std::fs::write(file, serde_json::to_string_pretty(&points).unwrap()).unwrap();
-    }
+    systems
 }
 
 async fn compare(site: &Site<'_>, systems: &[System], runs: usize) -> Vec<Result> {

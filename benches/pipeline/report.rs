@@ -41,10 +41,12 @@ pub fn report(site: &Site<'_>, results: &[Result], limits: &[Limit]) -> Value {
     let workload = site.workload;
     let (schema, records) = (&workload.schema, workload.records);
     let (partitions, batch_rows) = (workload.partitions, site.batch_rows);
+    let (event_bytes, table_rows) = (workload.event_bytes(), site.table_rows);
     let runs = results[0].runs.len();
     println!(
-        "\n{records} events of {schema}, {partitions} partitions, batches of {batch_rows} rows; \
-         medians of {runs} runs (lowest-highest); CPU in seconds per million events\n"
+        "\n{records} events of {schema}, {event_bytes} bytes each, {partitions} partitions, batches of \
+         {batch_rows} rows, {table_rows} rows before; medians of {runs} runs (lowest-highest); CPU in \
+         seconds per million events\n"
     );
     println!(
         "| system | events / s | CPU, whole | its own | ClickHouse | Kafka | peak MB, its own | \
@@ -95,7 +97,10 @@ pub fn report(site: &Site<'_>, results: &[Result], limits: &[Limit]) -> Value {
         "events": records,
         "schema": schema,
         "partitions": partitions,
+        "schemas": workload.schemas(),
+        "event_bytes": event_bytes,
         "batch_rows": batch_rows,
+        "table_rows": table_rows,
         "runs": runs,
         "systems": systems,
         "ratios_cpu_vs_kafka_engine": ratios,

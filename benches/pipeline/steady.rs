@@ -1,7 +1,7 @@
 //! A steady stream: how fresh events are, and how many inserts and parts that takes.
 //!
 //! In: events a second, partitions, seconds. Out: milliseconds from a record's timestamp in Kafka to
-//! its row being there to be read; inserts a second, parts, CPU, memory.
+//! its row being there to be read; inserts a second, most parts minute by minute, CPU, memory.
 //!
 //! # Invariants
 //! - A row counts as there when its batch's row in `batches` is seen, which is written after it; that
@@ -10,7 +10,7 @@
 //!
 //! Deliberately unknown here: what is fresh enough.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,8 @@ use super::system::{Site, exe, until};
 
 /// How often it is looked which rows are there.
 const LOOK: Duration = Duration::from_millis(50);
+/// How often parts are counted.
+const COUNT: Duration = Duration::from_secs(1);
 /// How often records are sent.
 const TICK: Duration = Duration::from_millis(10);
 /// Records before those that count: what takes long before the first event is starting, not storing.
@@ -57,7 +59,7 @@ pub async fn steady(site: &Site<'_>, events_per_s: u64, seconds: u64) -> Value {
     let batches_before = one(&warehouse, "SELECT count() FROM batches").await;
     let begun_at = one(&warehouse, "SELECT toUnixTimestamp64Micro(now64(6))").await;
     let begun = Instant::now();
-    let parts = Cell::new(0);
+    let parts = RefCell::new(Vec::new());
     let sending = async {
         let mut tick = tokio::time::interval(TICK);
         while begun.elapsed() < Duration::from_secs(seconds) {
@@ -68,22 +70,29 @@ pub async fn steady(site: &Site<'_>, events_per_s: u64, seconds: u64) -> Value {
     };
     let looking = async {
         loop {
-            look(&warehouse, &parts).await;
+            look(&warehouse).await;
             tokio::time::sleep(LOOK).await;
+        }
+    };
+    let counting = async {
+        loop {
+            count_parts(&warehouse, begun, &parts).await;
+            tokio::time::sleep(COUNT).await;
         }
     };
     tokio::select! {
         () = sending => {}
         () = looking => {}
+        () = counting => {}
     }
     assert_eq!(sender.close().await.unwrap(), sent);
     let batches = one(&warehouse, "SELECT count() FROM batches").await - batches_before;
     until(Instant::now(), || async {
-        look(&warehouse, &parts).await;
+        look(&warehouse).await;
         rows(&warehouse).await >= site.workload.rows_of(sent)
     })
     .await;
-    look(&warehouse, &parts).await;
+    look(&warehouse).await;
     let events = (sent - WARM_UP) as f64 / 1e6;
     let freshness = format!(
         "SELECT arrayStringConcat(arrayMap(q -> toString(q), \
@@ -94,6 +103,7 @@ pub async fn steady(site: &Site<'_>, events_per_s: u64, seconds: u64) -> Value {
     );
     let freshness = warehouse.read(&freshness).await.unwrap().swap_remove(0);
     let freshness: Vec<f64> = freshness.split(' ').map(|value| value.parse().unwrap()).collect();
+    let parts = parts.into_inner();
     let result = json!({
         "events_per_s": events_per_s,
         "seconds": seconds,
@@ -102,7 +112,8 @@ pub async fn steady(site: &Site<'_>, events_per_s: u64, seconds: u64) -> Value {
             "p50": freshness[0], "p95": freshness[1], "p99": freshness[2], "max": freshness[3],
         },
         "inserts_per_s": batches as f64 / seconds as f64,
-        "most_parts": parts.get(),
+        "most_parts": parts.iter().max(),
+        "most_parts_by_minute": parts,
         "own_cpu_s_per_million": (cpu_seconds(own) - cpu.0) / events,
         "clickhouse_cpu_s_per_million": (cpu_seconds(clickhouse) - cpu.1) / events,
         "own_peak_mb": peak_bytes(own) as f64 / 1e6,
@@ -113,14 +124,23 @@ pub async fn steady(site: &Site<'_>, events_per_s: u64, seconds: u64) -> Value {
     result
 }
 
-/// Note which rows are there, and how many parts.
-async fn look(warehouse: &Warehouse, parts: &Cell<i64>) {
+/// Note which rows are there.
+async fn look(warehouse: &Warehouse) {
+    // What is older was seen before.
     let seen = "INSERT INTO seen SELECT kafka_partition, max(last_offset), now64(3) FROM batches \
-                GROUP BY kafka_partition";
+                WHERE ingested_at > now64(3) - INTERVAL 1 MINUTE GROUP BY kafka_partition";
     warehouse.run(seen).await.unwrap();
+}
+
+/// Note how many parts there are at most, minute by minute since it has begun.
+async fn count_parts(warehouse: &Warehouse, begun: Instant, parts: &RefCell<Vec<i64>>) {
     let active = "SELECT count() FROM system.parts WHERE active AND table = 'events' \
                   AND database = currentDatabase()";
-    parts.set(parts.get().max(one(warehouse, active).await));
+    let (active, minute) = (one(warehouse, active).await, begun.elapsed().as_secs() as usize / 60);
+    let mut parts = parts.borrow_mut();
+    let minutes = parts.len().max(minute + 1);
+    parts.resize(minutes, 0);
+    parts[minute] = parts[minute].max(active);
 }
 
 async fn rows(warehouse: &Warehouse) -> u64 {

@@ -19,10 +19,13 @@ use trailhouse::source::TopicConfig;
 use trailhouse::warehouse::{ClickHouseConfig, Warehouse, migrate};
 
 use super::process::{Worker, cpu_seconds, forget_peak, peak_bytes};
-use super::workload::Workload;
+use super::rows::insert_rows;
+use super::workload::{self, Workload};
 
 /// A run that takes longer is broken.
 const DEADLINE: Duration = Duration::from_secs(900);
+/// What the rows before go back to: three months, in microseconds.
+const TABLE_SPAN: i64 = 90 * 86_400_000_000;
 /// What is the system's own affair: its random ids, its clock, names it cannot know.
 const OWN_AFFAIR: &str = "'id', 'ingested_at', 'kafka_cluster', 'kafka_incarnation'";
 
@@ -32,6 +35,8 @@ pub struct Site<'a> {
     pub clickhouse: &'a ClickHouseServer,
     pub workload: &'a Workload,
     pub batch_rows: u64,
+    /// Rows in the table before.
+    pub table_rows: u64,
 }
 
 /// What reads the topic.
@@ -81,11 +86,17 @@ impl Site<'_> {
     /// Let a system store the whole topic.
     pub async fn run(&self, system: &System, run: usize) -> (Cost, Sums) {
         let database = format!("bench_{}_{run}", system.name());
-        let group = format!("{database}_{}_{}", self.workload.topic, self.batch_rows);
+        let (topic, batch_rows, before) = (&self.workload.topic, self.batch_rows, self.table_rows);
+        let group = format!("{database}_{topic}_{batch_rows}_{before}");
         let config = self.config(&database, &group);
         let warehouse = Warehouse::connect(&config.clickhouse).unwrap();
         migrate::up(&warehouse, false).await.unwrap();
+        if self.table_rows > 0 {
+            let rows = insert_rows(self.table_rows, workload::AT - TABLE_SPAN, workload::AT);
+            warehouse.run(&rows).await.unwrap();
+        }
         until_merged(&warehouse).await;
+        let bytes_before = bytes_on_disk(&warehouse).await;
         let (clickhouse, kafka) = (self.clickhouse.pid(), self.kafka.pid());
         forget_peak(clickhouse);
         let before = (cpu_seconds(clickhouse), cpu_seconds(kafka));
@@ -120,10 +131,13 @@ impl Site<'_> {
         until(begun, || async {
             let count = "SELECT toString(sum(rows)) FROM (SELECT count() AS rows FROM events \
                          UNION ALL SELECT count() FROM quarantine)";
-            warehouse.read(count).await.unwrap()[0].parse::<u64>().unwrap() >= rows
+            let stored = warehouse.read(count).await.unwrap()[0].parse::<u64>().unwrap();
+            stored >= self.table_rows + rows
         })
         .await;
         let seconds = begun.elapsed().as_secs_f64();
+        let refused = warehouse.read("SELECT toString(count()) FROM quarantine").await.unwrap();
+        assert_eq!(refused, ["0"], "there are no such events");
         until_merged(&warehouse).await;
         let own = worker.as_ref().map(|worker| worker.0.id());
         let per_million = 1e6 / self.workload.records as f64;
@@ -134,12 +148,12 @@ impl Site<'_> {
             kafka: (cpu_seconds(kafka) - before.1) * per_million,
             own_peak_mb: own.map_or(0, peak_bytes) as f64 / 1e6,
             clickhouse_peak_mb: peak_bytes(clickhouse) as f64 / 1e6,
-            bytes_an_event: bytes_on_disk(&warehouse).await / rows as f64,
+            bytes_an_event: (bytes_on_disk(&warehouse).await - bytes_before) / rows as f64,
         };
         if let Some(worker) = worker {
             worker.stop();
         }
-        let sums = sums(&warehouse).await;
+        let sums = sums(&warehouse, &self.workload.topic).await;
         if matches!(system, System::KafkaEngine) {
             warehouse.run("DROP TABLE normalised SYNC").await.unwrap();
             warehouse.run("DROP TABLE queue SYNC").await.unwrap();
@@ -222,7 +236,7 @@ pub async fn bytes_on_disk(warehouse: &Warehouse) -> f64 {
 }
 
 /// For each column a number that tells whether it was stored the same, row by row.
-async fn sums(warehouse: &Warehouse) -> Sums {
+async fn sums(warehouse: &Warehouse, topic: &str) -> Sums {
     let columns = format!(
         "SELECT name FROM system.columns WHERE database = currentDatabase() AND table = 'events' \
          AND name NOT IN ({OWN_AFFAIR}) ORDER BY position"
@@ -237,7 +251,7 @@ async fn sums(warehouse: &Warehouse) -> Sums {
         };
         let sum = format!(
             "SELECT toString(sum(cityHash64(kafka_topic, kafka_partition, kafka_offset, kafka_index, \
-             {value}))) FROM events"
+             {value}))) FROM events WHERE kafka_topic = '{topic}'"
         );
         let sum = warehouse.read(&sum).await.unwrap().swap_remove(0);
         sums.push((column, sum));
