@@ -117,7 +117,7 @@ fn a_rule_leaves_out_what_is_not_stored_and_does_not_deny_what_is() {
     let ping = r#"{"a":"ping"}"#;
     let batch = batch(&[ping, r#"{"a":"sold"}"#, ping, "{}"], &[]);
     let log = log();
-    let of = Source { batch: &batch, normaliser: &normaliser, log: &log };
+    let of = Source { batch: &batch, normaliser: &normaliser, log: &log, slice_bytes: SLICE_BYTES };
     let facts = |stored: &[Place]| {
         let stored = FxHashSet::from_iter(stored.iter().copied());
         let known = Known { stored, ..Known::default() };
