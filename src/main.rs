@@ -142,8 +142,12 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 let schema = schema.as_deref().unwrap_or_default();
                 let what = ingest::FileIngest { file, schema, tenant };
                 let done = ingest::run(loaded, what).await?;
+                let skipped = match done.skipped {
+                    0 => String::new(),
+                    some => format!(", {some} skipped by rules"),
+                };
                 say(format_args!(
-                    "{} of {}: {} events and {} quarantined; {} stored by an earlier run",
+                    "{} of {}: {} events and {} quarantined{skipped}; {} stored by an earlier run",
                     records(done.records),
                     file.display(),
                     done.event_rows,

@@ -208,6 +208,9 @@ impl Service {
             // Kafka may be away; what it does not take is told in the log.
             let _ = tokio::time::timeout(PATIENCE, readings).await;
         }
+        let Done { records, drained, .. } =
+            done.unwrap_or(Done { drained: true, ..Done::default() });
+        tracing::info!(records, drained, "stopped");
         Ok(done)
     }
 }

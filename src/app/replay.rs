@@ -78,6 +78,8 @@ pub struct Outcome {
     pub event_rows: u64,
     /// Rows this added to `quarantine`: elements that still fail, of records of which others do not.
     pub quarantined_rows: u64,
+    /// Elements that rules leave out.
+    pub skipped: u64,
     /// Rows that stay as they are, by today's reason.
     pub still: BTreeMap<&'static str, u64>,
 }
@@ -106,13 +108,16 @@ pub async fn run(loaded: &Loaded, selection: &Selection) -> anyhow::Result<Vec<O
 
 /// Say what a replay did, a line a topic.
 pub fn report(outcomes: &[Outcome], dry_run: bool, out: &mut impl Write) -> anyhow::Result<()> {
-    for Outcome { topic, replayed, event_rows, quarantined_rows, still } in outcomes {
+    for Outcome { topic, replayed, event_rows, quarantined_rows, skipped, still } in outcomes {
         match dry_run {
             true => write!(out, "{topic}: {replayed} would be replayed")?,
             false => write!(out, "{topic}: {replayed} replayed, {event_rows} events stored")?,
         }
         if *quarantined_rows > 0 {
             write!(out, ", {quarantined_rows} of their elements quarantined anew")?;
+        }
+        if *skipped > 0 {
+            write!(out, ", {skipped} skipped by rules")?;
         }
         write!(out, "; {} stay", still.values().sum::<u64>())?;
         for (at, (reason, rows)) in still.iter().enumerate() {
@@ -206,6 +211,7 @@ impl Replay<'_> {
             outcome.replayed += records;
             outcome.event_rows += done.event_rows;
             outcome.quarantined_rows += done.quarantined_rows;
+            outcome.skipped += done.skipped;
         }
         Ok(self.warehouse.resolve(lane, plan).await?)
     }

@@ -23,5 +23,5 @@ mod verify;
 
 pub use receipt::{Receipt, State, receipt};
 pub use report::{Finding, Findings, Found, Gap, Offsets, PartitionReport, Report, Rows};
-pub use row::{QuarantinedRow, RetiredRow, SkippedRow, StoredRow};
+pub use row::{QuarantinedRow, ReplayedRow, RetiredRow, SkippedRow, StoredRow};
 pub use verify::{Scope, verify};

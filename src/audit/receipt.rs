@@ -14,7 +14,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::row::{QuarantinedRow, RetiredRow, SkippedRow, StoredRow, rfc3339};
+use super::row::{QuarantinedRow, ReplayedRow, RetiredRow, SkippedRow, StoredRow, rfc3339};
 use crate::event::OffsetRange;
 use crate::query::ReadError;
 use crate::source::kafka::LogEnds;
@@ -116,6 +116,10 @@ pub async fn receipt(
     let events = warehouse.events_at(log, offset).await?;
     let quarantined = warehouse.quarantine_at(log, offset).await?;
     let retired = warehouse.retired_at(log, offset).await?;
+    let replayed = match quarantined.is_empty() {
+        true => Vec::new(),
+        false => warehouse.replayed_at(log, offset).await?,
+    };
 
     let mut indexes = BTreeSet::new();
     let rows = events.iter().map(|row| row.index).chain(quarantined.iter().map(|row| row.index));
@@ -178,7 +182,14 @@ pub async fn receipt(
         offset,
         state,
         events: events.into_iter().map(StoredRow::from).collect(),
-        quarantined: quarantined.into_iter().map(QuarantinedRow::from).collect(),
+        quarantined: quarantined
+            .into_iter()
+            .map(|row| {
+                let of_row = replayed.iter().find(|replay| replay.index == row.index);
+                let replayed = of_row.cloned().map(ReplayedRow::from);
+                QuarantinedRow { replayed, ..QuarantinedRow::from(row) }
+            })
+            .collect(),
         retired: retired.into_iter().map(RetiredRow::from).collect(),
         skipped: skipped.into_iter().map(|(index, rule)| SkippedRow { index, rule }).collect(),
         lost_indexes,
@@ -222,8 +233,14 @@ impl fmt::Display for Receipt {
                  occurred {occurred_at}, ingested {ingested_at}"
             )?;
         }
-        for QuarantinedRow { index, reason, sentence, ingested_at, .. } in &self.quarantined {
+        for QuarantinedRow { index, reason, sentence, ingested_at, replayed, .. } in
+            &self.quarantined
+        {
             write!(f, "\n  quarantined index {index}: {reason}: {sentence}, at {ingested_at}")?;
+            if let Some(ReplayedRow { topic, partition, offset, event_rows }) = replayed {
+                let is = format!("{topic} {partition} {offset}, {event_rows} events");
+                write!(f, "\n    replayed as {is}")?;
+            }
         }
         for RetiredRow { index, form, kind, sha256, retirement, retired_at, .. } in &self.retired {
             write!(

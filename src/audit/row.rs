@@ -11,7 +11,7 @@ use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 
 use crate::event::Micros;
-use crate::warehouse::{EventTrace, QuarantineTrace, RetiredTrace};
+use crate::warehouse::{EventTrace, QuarantineTrace, ReplayTrace, RetiredTrace};
 
 /// A row of `events`.
 #[derive(Debug, Clone, Serialize)]
@@ -45,6 +45,21 @@ pub struct QuarantinedRow {
     pub sentence: String,
     /// When ClickHouse took it.
     pub ingested_at: String,
+    /// Where a replay has put it; null where none has.
+    pub replayed: Option<ReplayedRow>,
+}
+
+/// What a replay made of a row of `quarantine`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ReplayedRow {
+    /// The lane's topic.
+    pub topic: String,
+    /// The lane's partition.
+    pub partition: i32,
+    /// Where in the lane.
+    pub offset: i64,
+    /// Rows there in `events`; 0 where a rule left it out.
+    pub event_rows: u64,
 }
 
 /// A row that was deleted or redacted.
@@ -97,7 +112,15 @@ impl From<QuarantineTrace> for QuarantinedRow {
             reason: row.reason,
             sentence: row.sentence,
             ingested_at: rfc3339(row.ingested_at),
+            replayed: None,
         }
+    }
+}
+
+impl From<ReplayTrace> for ReplayedRow {
+    fn from(row: ReplayTrace) -> ReplayedRow {
+        let ReplayTrace { topic, partition, offset, event_rows, .. } = row;
+        ReplayedRow { topic, partition, offset, event_rows }
     }
 }
 

@@ -127,6 +127,8 @@ pub struct Done {
     pub event_rows: u64,
     /// Rows inserted into `quarantine`.
     pub quarantined_rows: u64,
+    /// Elements of records that rules leave out.
+    pub skipped: u64,
     /// Records passed over, for an earlier run had stored them.
     pub passed_over: u64,
     /// Whether everything taken was stored and committed; otherwise the deadline passed first.

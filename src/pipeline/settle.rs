@@ -131,6 +131,8 @@ pub struct Settled {
     pub event_rows: u64,
     /// Rows inserted into `quarantine`.
     pub quarantined_rows: u64,
+    /// Elements that rules leave out.
+    pub skipped: u64,
 }
 
 /// What the tries at a batch have come to.
@@ -214,6 +216,7 @@ impl Settler {
             records: job.batch.len() as u64,
             event_rows: rows.event_rows(),
             quarantined_rows: rows.quarantined_rows(),
+            skipped: course.skipped.iter().map(|(.., elements)| elements).sum(),
         })
     }
 

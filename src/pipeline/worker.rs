@@ -185,6 +185,7 @@ impl Worker {
                 self.done.records += settled.records;
                 self.done.event_rows += settled.event_rows;
                 self.done.quarantined_rows += settled.quarantined_rows;
+                self.done.skipped += settled.skipped;
                 if let Some(lane) = self.lanes.get_mut(partition)
                     && lane.generation == *generation
                 {

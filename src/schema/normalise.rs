@@ -249,7 +249,7 @@ impl<'a, F: FnMut(u32, Fate<'a>)> Opening<'_, 'a, F> {
                     [] => {
                         let sentence = format!(
                             "no mapping claims it by topic `{}`, by header or by shape; \
-                             `trailhouse mappings try` shows what each wants",
+                             name a `schema` for the topic, or write a mapping",
                             self.normaliser.topic
                         );
                         let fault = Fault { reason: Reason::NoMapping, sentence };

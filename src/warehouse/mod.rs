@@ -72,7 +72,7 @@ pub use replay::{Candidate, Unplanned};
 pub use retention::RetentionConfig;
 pub use retire::{DuePart, Ended, MOST_ROWS_A_STEP};
 pub use tally::Tally;
-pub use trace::{BatchTrace, EventTrace, QuarantineTrace, RetiredTrace};
+pub use trace::{BatchTrace, EventTrace, QuarantineTrace, ReplayTrace, RetiredTrace};
 
 /// How long ClickHouse may work on one read, and how long we wait for it.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(30);

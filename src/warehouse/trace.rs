@@ -1,7 +1,7 @@
 //! What is stored of one record: the questions that a receipt asks.
 //!
-//! In: a [`LogId`], an offset. Out: its rows in `events` and `quarantine`, those that were
-//! retired, and the batches over it.
+//! In: a [`LogId`], an offset. Out: its rows in `events` and `quarantine`, where these were replayed,
+//! those that were retired, and the batches over it.
 //!
 //! # Invariants
 //! - Rows come in the order of their index; a repeated row comes as often as it is there.
@@ -73,6 +73,21 @@ pub struct RetiredTrace {
     pub retired_at: Micros,
 }
 
+/// Where a replay has put a quarantined row.
+#[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
+pub struct ReplayTrace {
+    /// Place inside its record.
+    pub index: u32,
+    /// The lane's topic.
+    pub topic: String,
+    /// The lane's partition.
+    pub partition: i32,
+    /// Where in the lane.
+    pub offset: i64,
+    /// Rows there in `events`.
+    pub event_rows: u64,
+}
+
 /// A batch over an offset.
 #[derive(Debug, Clone, PartialEq, Eq, Row, Deserialize)]
 pub struct BatchTrace {
@@ -112,6 +127,25 @@ impl Warehouse {
              FROM quarantine AS t WHERE {IS_LOG} AND kafka_offset = ? ORDER BY kafka_index"
         );
         self.in_time(async { self.of_log(&sql, log).await?.bind(offset).fetch_all().await }).await
+    }
+
+    /// Where replays have put the rows of a record in `quarantine`.
+    pub async fn replayed_at(
+        &self,
+        log: &LogId,
+        offset: i64,
+    ) -> Result<Vec<ReplayTrace>, ReadError> {
+        // The lane's own shard has them, not the log's.
+        let sql = format!(
+            "SELECT kafka_index AS index, any(replay_topic) AS topic, any(replay_partition) AS partition,
+                    any(replay_offset) AS offset, max(r.event_rows) AS event_rows
+             FROM resolutions AS r WHERE {IS_LOG} AND kafka_offset = ? GROUP BY index ORDER BY index"
+        );
+        self.in_time(async {
+            let query = self.reader().await?.query(&sql);
+            super::ledger::bind(query, log).bind(offset).fetch_all().await
+        })
+        .await
     }
 
     /// The rows of a record that are retired: gone, or redacted. One that a hold has kept is not.

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use trailhouse::app::audit::{receipt, verify};
 use trailhouse::app::ingest::{FileIngest, run as ingest};
 use trailhouse::app::replay::{Selection, run as replay};
-use trailhouse::audit::{Scope, State};
+use trailhouse::audit::{ReplayedRow, Scope, State};
 use trailhouse::config::Loaded;
 use trailhouse::gateway::Outgoing;
 use trailhouse::schema::SkipConfig;
@@ -129,7 +129,7 @@ async fn a_file_is_read_by_the_same_rules_and_again_adds_nothing() {
     std::fs::write(&file, format!("{PING}\n{CREATE}\n{PING}\n")).unwrap();
     let what = || FileIngest { file: &file, schema: "frontier", tenant: Some("noisy") };
     let first = ingest(loaded.clone(), what()).await.unwrap();
-    assert_eq!((first.event_rows, first.quarantined_rows, first.drained), (1, 0, true));
+    assert_eq!((first.records, first.event_rows, first.skipped, first.drained), (3, 1, 2, true));
     let again = ingest(loaded.clone(), what()).await.unwrap();
     assert_eq!((again.event_rows, again.records), (0, 0));
     let warehouse = Warehouse::connect(&loaded.config.clickhouse).unwrap();
@@ -148,11 +148,17 @@ async fn what_a_rule_leaves_out_of_a_replay_is_resolved_and_comes_no_more() {
     service.stop().await.unwrap();
     loaded.config.kafka.topics[0].tenant = "noisy".to_owned();
     let outcome = replay(&loaded, &Selection::default()).await.unwrap().remove(0);
-    assert_eq!((outcome.replayed, outcome.event_rows), (2, 1), "{outcome:?}");
+    assert_eq!((outcome.replayed, outcome.event_rows, outcome.skipped), (2, 1, 1), "{outcome:?}");
     let warehouse = Warehouse::connect(&loaded.config.clickhouse).unwrap();
     let resolved = "SELECT toString((event_rows, quarantined_rows)) FROM resolutions \
                     ORDER BY kafka_offset";
     assert_eq!(warehouse.read(resolved).await.unwrap(), ["(0,0)", "(1,0)"]);
+    let found = receipt(&loaded, &topic, 0, 1).await.unwrap();
+    let lane = format!("@replay/{topic}");
+    let replayed = ReplayedRow { topic: lane, partition: 0, offset: 1, event_rows: 1 };
+    assert_eq!(found.quarantined[0].replayed.as_ref(), Some(&replayed), "{found}");
+    assert!(found.to_string().contains(&format!("replayed as @replay/{topic} 0 1, 1 events")));
+
     let again = replay(&loaded, &Selection::default()).await.unwrap().remove(0);
     assert_eq!((again.replayed, again.still.len()), (0, 0), "{again:?}");
 }
