@@ -293,6 +293,20 @@ mod tests {
     }
 
     #[test]
+    fn a_share_may_be_a_whole_number() {
+        for share in ["0", "1", "0.5"] {
+            let found = problems_of(&format!("[traces]\nsampled_ratio = {share}\n"));
+            assert_eq!(found, Vec::<String>::new(), "{share}");
+        }
+        let found = problems_of("[traces]\nsampled_ratio = 2\nqueue_spans = 1.5\n").join("\n");
+        assert!(
+            found.contains("f:2: traces.sampled_ratio: is 2, and must be from 0 to 1"),
+            "{found}"
+        );
+        assert!(found.contains("f:3: traces.queue_spans: must be a whole number"), "{found}");
+    }
+
+    #[test]
     fn draining_for_longer_than_kafka_waits_is_a_problem() {
         let told = |text: &str| problems_of(text).first().map(ToString::to_string);
         assert_eq!(told("[pipeline]\ndrain_ms = 299999\n"), None);

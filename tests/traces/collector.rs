@@ -112,3 +112,8 @@ fn value(attributes: &[KeyValue], name: &str) -> Option<Value> {
 pub fn ids(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+/// How a span ended, as OTLP numbers it.
+pub fn status(one: &Sent) -> i32 {
+    one.span.status.as_ref().map_or(0, |status| status.code)
+}

@@ -14,9 +14,11 @@ mod collector;
 mod harness;
 mod program;
 
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use trailhouse::gateway::Outgoing;
+use trailhouse::warehouse::Warehouse;
 
-use self::collector::{Collector, Stuck, ids, number, text};
+use self::collector::{Collector, Sent, Stuck, ids, number, status, text};
 use self::harness::{in_kafka, loaded, produce, unique, until, until_stored};
 use self::program::Program;
 
@@ -67,7 +69,7 @@ async fn a_batch_links_to_its_producers_and_a_request_continues_its_callers_trac
     let records =
         batches.iter().map(|one| number(&one.span.attributes, "messaging.batch.message_count"));
     assert_eq!(records.map(Option::unwrap).sum::<i64>(), in_kafka(&loaded).await as i64);
-    let offsets = |one: &&collector::Sent, name| number(&one.span.attributes, name).unwrap();
+    let offsets = |one: &&Sent, name| number(&one.span.attributes, name).unwrap();
     let mut next = 0;
     for batch in &batches {
         let is = |name, value: &str| {
@@ -115,7 +117,7 @@ async fn a_batch_links_to_its_producers_and_a_request_continues_its_callers_trac
     let refused = named("GET /v1/events/{id}");
     assert_eq!(number(&refused[0].span.attributes, "http.response.status_code"), Some(400));
     assert!(refused[0].span.parent_span_id.is_empty(), "a trace of its own");
-    let probed = |one: &collector::Sent| one.span.name.contains("livez");
+    let probed = |one: &Sent| one.span.name.contains("livez");
     assert!(!sent.iter().any(probed), "probes are not traced");
 }
 
@@ -154,4 +156,35 @@ async fn a_share_of_nothing_traces_only_what_a_caller_has_decided_to_trace() {
     assert_eq!(program.terminate(), Some(0), "{}", program.log());
     let sent: Vec<String> = collector.taken().into_iter().map(|one| one.span.name).collect();
     assert_eq!(sent, ["GET /v1/me"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_try_that_fails_is_seen_while_its_batch_waits_and_one_that_is_given_up_says_so() {
+    let collector = Collector::start().await;
+    let topic = unique("given_up");
+    let mut loaded = loaded(&[(&topic, "cockpit")]).await;
+    loaded.config.traces.endpoint = collector.endpoint.clone();
+    loaded.config.pipeline.drain_ms = 1_000;
+    let mut program = Program::serve(&loaded.config);
+    until(async || program.get("/readyz", None).await == 200).await;
+    let warehouse = Warehouse::connect(&loaded.config.clickhouse).unwrap();
+    warehouse.run("RENAME TABLE events TO events_away").await.unwrap();
+    produce(&topic, [record(&sampled(1))]).await;
+    let failed = |one: &Sent| one.span.name == "INSERT events";
+    until(async || collector.taken().iter().any(failed)).await;
+    let batch = format!("batch {topic}");
+    assert!(!collector.taken().iter().any(|one| one.span.name == batch), "it waits");
+    assert_eq!(program.terminate(), Some(1), "not drained: {}", program.log());
+
+    let sent = collector.taken();
+    let batch = sent.iter().find(|one| one.span.name == batch).unwrap();
+    let outcome = text(&batch.span.attributes, "trailhouse.batch.outcome");
+    assert_eq!(outcome.as_deref(), Some("given_up"));
+    for try_ in sent.iter().filter(|one| failed(one)) {
+        assert_eq!(try_.span.parent_span_id, batch.span.span_id);
+        assert_eq!(text(&try_.span.attributes, "error.type").as_deref(), Some("fatal"));
+    }
+    let failure = StatusCode::Error as i32;
+    assert!(sent.iter().filter(|one| failed(one)).all(|one| status(one) == failure));
+    assert_eq!(status(batch), failure);
 }

@@ -165,6 +165,21 @@ mod tests {
     }
 
     #[test]
+    fn a_span_that_is_not_there_looks_at_no_header() {
+        let looked = std::iter::from_fn(|| -> Option<&str> { panic!("a header was looked at") });
+        let batch = BatchFacts {
+            topic: "t",
+            partition: 0,
+            offsets: (0, 1),
+            records: 2,
+            bytes: 3,
+            closed_by: "age",
+            opened: Instant::now(),
+        };
+        BatchSpan::begin(&batch).link(looked);
+    }
+
+    #[test]
     fn what_is_no_address_and_no_share_is_told() {
         for endpoint in ["collector:4318", "/v1/traces", "grpc://collector:4317", "http://"] {
             let config = TracesConfig { endpoint: endpoint.to_owned(), ..TracesConfig::default() };
