@@ -297,7 +297,7 @@ async fn the_commands_answer_in_text_or_json_and_with_their_exit_codes() {
     // What was found is an exit code of its own, even where it can be written nowhere.
     let unwritable = dir.path().join("nowhere").join("trailhouse.prom");
     let (code, out, told) = run(&["verify", "--metrics-file", unwritable.to_str().unwrap()]);
-    assert!(code == 1 && out.contains("1 rows lost") && told.contains("nowhere"), "{out}{told}");
+    assert!(code == 1 && out.contains("1 row lost") && told.contains("nowhere"), "{out}{told}");
 
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.replace(&kafka.brokers, "127.0.0.1:1")).unwrap();

@@ -7,9 +7,11 @@
 //!
 //! Deliberately unknown here: Kafka.
 
-use trailhouse::warehouse::{Warehouse, outcome};
+use trailhouse::demo::ClickHouseServer;
+use trailhouse::warehouse::{ClickHouseConfig, Warehouse, migrate, outcome};
 
-use crate::harness::clickhouse;
+use crate::harness::{clickhouse, exe};
+use crate::house::read;
 
 async fn fresh() -> Warehouse {
     tokio::task::spawn_blocking(clickhouse).await.unwrap()
@@ -73,4 +75,32 @@ async fn the_errors_we_know_by_number_are_called_so_by_the_engine() {
         let sql = format!("SELECT toString(errorCodeToName({number}))");
         assert_eq!(warehouse.read(&sql).await.unwrap(), [name], "{number}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rights_that_deploy_gives_to_who_migrates_are_enough() {
+    let document = read("deploy/README.md");
+    let grant = |line: &str| {
+        let (grant, _) = line.trim().split_once(" TO trailhouse_migrate;")?;
+        grant.starts_with("GRANT ").then(|| format!("<query>{grant}</query>"))
+    };
+    let grants: Vec<String> = document.lines().filter_map(grant).collect();
+    assert_eq!(grants.len(), 3, "{grants:?}");
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("users.d")).unwrap();
+    let users = format!(
+        "<clickhouse><users><trailhouse_migrate><no_password/><profile>default</profile>\
+         <quota>default</quota><networks><ip>127.0.0.1</ip></networks><grants>{}</grants>\
+         </trailhouse_migrate></users></clickhouse>",
+        grants.concat()
+    );
+    std::fs::write(dir.path().join("users.d/migrate.xml"), users).unwrap();
+    let server = ClickHouseServer::start(dir.path(), exe()).unwrap();
+    let config = ClickHouseConfig {
+        url: server.url(),
+        user: "trailhouse_migrate".to_owned(),
+        ..ClickHouseConfig::default()
+    };
+    let warehouse = Warehouse::connect(&config).unwrap();
+    assert_eq!(migrate::up(&warehouse, false).await.unwrap().len(), migrate::ALL.len());
 }
