@@ -307,6 +307,7 @@ impl Worker {
         let config = &self.pipeline.config;
         let storing = config.inserts_in_flight - self.settler.permits.available_permits();
         let used = (held + slices_bytes(config, storing)) as i64;
+        metrics.memory_used.set(used);
         metrics.memory_peak.set(metrics.memory_peak.get().max(used));
         metrics.partitions.set(self.lanes.len() as i64);
         let is_paused = |lane: &&Lane| !lane.has_room(self.limits, self.room);

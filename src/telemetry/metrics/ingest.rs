@@ -105,6 +105,8 @@ pub struct PipelineMetrics {
     pub lane_bytes: IntGauge,
     /// Bytes that records and columns may take.
     pub memory_limit: IntGauge,
+    /// How many of these are taken.
+    pub memory_used: IntGauge,
     /// Most of these that were taken.
     pub memory_peak: IntGauge,
     lag_records: IntGaugeVec,
@@ -213,9 +215,13 @@ impl PipelineMetrics {
                 "trailhouse_memory_limit_bytes",
                 "Bytes that records and columns may take (pipeline.memory_bytes).",
             )?,
+            memory_used: register.gauge(
+                "trailhouse_memory_used_bytes",
+                "How many of these are taken by records held and by slices of batches being stored.",
+            )?,
             memory_peak: register.gauge(
                 "trailhouse_memory_peak_bytes",
-                "Most of these that were taken since the start, by records held and by slices of batches being stored.",
+                "Most of these that were taken since the start.",
             )?,
             lag_records: register.gauges(
                 "trailhouse_consumer_lag_records",
