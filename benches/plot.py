@@ -60,8 +60,14 @@ def draw(costs, memory, field, label, file):
             plot.set_xscale("symlog", linthresh=min(value for value in values if value > 0))
         plot.set_xticks(values, [short(value) for value in values])
         plot.minorticks_off()
-        plot.set_ylim(bottom=0)
         plot.grid(alpha=0.3)
+    memory.set_ylim(bottom=0)
+    # What costs tens of times more is told by its slope.
+    dear = max(system["cpu_s_per_million"] for system in systems)
+    if dear > 10 * systems[0]["cpu_s_per_million"]:
+        costs.set_yscale("log")
+    else:
+        costs.set_ylim(bottom=0)
     memory.set_xlabel(label)
 
 
