@@ -33,7 +33,7 @@ def faults(scene):
 
     def slow_inserts():
         proxy.insert_s = 12
-        stored["burst"] = scene.burst("cockpit", 20_000, 4_000)
+        stored["burst"] = scene.burst("cockpit", 50_000, 4_000)
 
     def slow_questions():
         proxy.question_s = 4
