@@ -3,7 +3,7 @@
 //! In: a configuration. Out: its answers, its log, its exit code.
 //!
 //! # Invariants
-//! - It is killed when a test fails.
+//! - It is killed when a test fails, and its log is shown.
 //!
 //! Deliberately unknown here: spans.
 
@@ -80,5 +80,8 @@ impl Drop for Program {
         // Both fail only where it has ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- its log:\n{}", self.log());
+        }
     }
 }
