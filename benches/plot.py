@@ -56,12 +56,12 @@ def draw(costs, memory, field, label, file):
         costs.plot(values, [system[cost] for system in systems], ".-", label=line, color=colour)
     memory.plot(values, [system["own_peak_mb"] for system in systems], ".-", color="tab:blue")
     for plot in (costs, memory):
-        if values[-1] > 20 * max(values[0], 1):
+        if values[-1] > 10 * max(values[0], 1):
             plot.set_xscale("symlog", linthresh=min(value for value in values if value > 0))
         plot.set_xticks(values, [short(value) for value in values])
         plot.minorticks_off()
         plot.grid(alpha=0.3)
-    memory.set_ylim(bottom=0)
+    memory.set_ylim(0, 1.1 * max(system["own_peak_mb"] for system in systems))
     # What costs tens of times more is told by its slope.
     dear = max(system["cpu_s_per_million"] for system in systems)
     if dear > 10 * systems[0]["cpu_s_per_million"]:
