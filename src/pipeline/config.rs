@@ -39,9 +39,9 @@ impl Default for PipelineConfig {
     fn default() -> Self {
         PipelineConfig {
             batch_records: 100_000,
-            batch_bytes: 64 << 20,
+            batch_bytes: 48 << 20,
             batch_age_ms: 1_000,
-            memory_bytes: 144 << 20,
+            memory_bytes: 128 << 20,
             max_record_bytes: 4 << 20,
             inserts_in_flight: 2,
             inserts_per_second: 20,

@@ -284,6 +284,8 @@ requests_per_second = 0
                 while not assigned and time.monotonic() < until:
                     member.poll(0.1)
                 member.close()
+                # The worker takes them again, to have something to give up.
+                time.sleep(0.7)
 
         self.in_background(come_and_go)
 
