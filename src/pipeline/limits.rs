@@ -148,7 +148,7 @@ mod tests {
             assert!(held <= limits.held, "{lanes} lanes hold {held} bytes");
         }
         let one = Limits::share(&config, 1);
-        assert_eq!((one.share, one.bytes), (one.held / 2, one.held / 2));
+        assert_eq!((one.share, one.bytes), (config.batch_bytes, config.batch_bytes));
     }
 
     #[test]
