@@ -14,10 +14,14 @@ mod mappings;
 mod produce;
 mod quarantine;
 
+use std::fmt::Display;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
 use trailhouse::app::Role;
+use trailhouse::app::output::output;
 use trailhouse::demo::BrokerMode;
 use trailhouse::event::PartitionId;
 
@@ -283,6 +287,18 @@ pub enum OutputFormat {
     Text,
     /// One JSON document.
     Json,
+}
+
+impl OutputFormat {
+    /// An answer, to standard output.
+    pub fn print(self, answer: &(impl Display + Serialize)) -> anyhow::Result<()> {
+        let mut out = output();
+        match self {
+            OutputFormat::Text => writeln!(out, "{answer}")?,
+            OutputFormat::Json => writeln!(out, "{}", serde_json::to_string_pretty(answer)?)?,
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, Subcommand)]

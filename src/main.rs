@@ -11,7 +11,6 @@
 mod arguments;
 mod signal;
 
-use std::fmt::Display;
 use std::fs::File;
 use std::io::{BufReader, Write as _};
 use std::path::Path;
@@ -21,7 +20,6 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use serde::Serialize;
 use trailhouse::app::output::{output, reader_left, say, tell};
 use trailhouse::app::{
     Service, audit, check, ingest, key, lifecycle, mappings, produce, quarantine, replay,
@@ -35,7 +33,7 @@ use trailhouse::telemetry;
 use trailhouse::warehouse::{Wanted, Warehouse, migrate};
 
 use crate::arguments::{
-    Arguments, Command, ConfigCommand, KeyCommand, MappingsCommand, MigrateCommand, OutputFormat,
+    Arguments, Command, ConfigCommand, KeyCommand, MappingsCommand, MigrateCommand,
     QuarantineCommand, VerifyArguments,
 };
 use crate::signal::{hangup, interrupted};
@@ -196,7 +194,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Receipt { topic, partition, offset, config, output } => {
             with(config.as_deref(), async |loaded| {
                 let receipt = audit::receipt(&loaded, &topic, partition, offset).await?;
-                print(&receipt, output)?;
+                output.print(&receipt)?;
                 Ok(exit(receipt.is_good()))
             })
             .await
@@ -296,7 +294,7 @@ async fn verify(loaded: &Loaded, args: &VerifyArguments) -> anyhow::Result<ExitC
     let scope = Scope { from: args.from, to: args.to, digests: args.digests };
     let topic = args.topic.as_deref();
     let report = audit::verify(loaded, topic, args.partition, scope).await?;
-    let told = print(&report, args.output);
+    let told = args.output.print(&report);
     let file = args.metrics_file.as_deref();
     let written = file.map_or(Ok(()), |file| audit::write_metrics(&report, file));
     // What was found is told in any case, be it by the exit code alone.
@@ -333,15 +331,6 @@ fn report(problems: &[Problem]) {
         tell(problem);
     }
     tell(format_args!("trailhouse: {} problem(s) in the configuration", problems.len()));
-}
-
-fn print(answer: &(impl Display + Serialize), format: OutputFormat) -> anyhow::Result<()> {
-    let mut out = output();
-    match format {
-        OutputFormat::Text => writeln!(out, "{answer}")?,
-        OutputFormat::Json => writeln!(out, "{}", serde_json::to_string_pretty(answer)?)?,
-    }
-    Ok(())
 }
 
 fn records(count: u64) -> String {

@@ -24,16 +24,15 @@ use rustc_hash::FxHashSet;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use self::count::tell;
-use super::batch::Batch;
-use super::columns::{Facts, Known, Made, Rows, Source, Unmade, events, quarantine};
+pub use self::job::Job;
+use super::columns::{Facts, Known, Made, Rows, events, quarantine};
 use super::letter::Post;
-use super::limits::{ClosedBy, slice_bytes, slots};
+use super::limits::{slice_bytes, slots};
 use super::{LONGEST_DELAY, PipelineConfig, fault, patience};
-use crate::event::{LogId, OffsetRange, PartitionId, Place};
-use crate::schema::Normaliser;
+use crate::event::{OffsetRange, PartitionId, Place};
 use crate::telemetry::{BatchSpan, Health, PipelineMetrics, Seldom};
-use crate::warehouse::block::{Block, BlockError};
-use crate::warehouse::{InsertError, RowStream, Table, Token, Warehouse, made};
+use crate::warehouse::block::BlockError;
+use crate::warehouse::{InsertError, RowStream, Table, Token, Warehouse};
 
 /// What storing needs; shared by all lanes.
 pub struct Settler {
@@ -53,67 +52,6 @@ pub struct Settler {
     pub post: Option<Post>,
     /// One permit: the batch whose copies are on their way.
     pub posting: Semaphore,
-}
-
-/// A batch that is to be stored.
-pub struct Job {
-    /// The log it is of.
-    pub log: LogId,
-    /// Tells this assignment of the partition from an earlier one.
-    pub generation: u64,
-    /// How its records are read.
-    pub normaliser: Arc<Normaliser>,
-    /// Its records.
-    pub batch: Batch,
-    /// Its offsets.
-    pub range: OffsetRange,
-    /// What closed it.
-    pub closed_by: ClosedBy,
-    /// Whether some of it may be stored already.
-    pub made_again: bool,
-}
-
-impl Job {
-    /// Its token.
-    pub fn token(&self) -> Token {
-        Token::of(&self.log, self.range)
-    }
-
-    /// Its partition.
-    pub fn partition(&self) -> PartitionId {
-        PartitionId { topic: Arc::clone(&self.log.topic), partition: self.log.partition }
-    }
-
-    /// What its rows are made of, in slices of so many bytes.
-    pub fn source(&self, slice_bytes: usize) -> Source<'_> {
-        Source { batch: &self.batch, normaliser: &self.normaliser, log: &self.log, slice_bytes }
-    }
-
-    /// What would be sent of it, without what is known to be stored.
-    pub async fn count(
-        self: &Arc<Self>,
-        known: Known,
-        slice_bytes: usize,
-    ) -> Result<(Made, Rows), Trouble> {
-        let job = Arc::clone(self);
-        let counting = tokio::task::spawn_blocking(move || {
-            let (of, nowhere) = (job.source(slice_bytes), &mut |_: &Block| Ok(()));
-            let made = events(of, &known, nowhere).map_err(|why| job.trouble(why))?;
-            let rejected = quarantine(of, &known, &made.rejected, nowhere);
-            let rejected = rejected.map_err(|error| job.trouble(error.into()))?;
-            let rows = Rows { events: made.events.clone(), ..rejected };
-            Ok((made, rows))
-        });
-        made(counting).await
-    }
-
-    /// Why its rows were not all made.
-    pub fn trouble(&self, why: Unmade) -> Trouble {
-        match why {
-            Unmade::Block(error) => Trouble::Defect(SettleError::Columns(self.token(), error)),
-            Unmade::Swollen(records) => Trouble::Swollen(records),
-        }
-    }
 }
 
 /// A batch that is stored.
@@ -348,5 +286,6 @@ pub enum SettleError {
 }
 
 mod count;
+mod job;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,10 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use super::super::batch::Batch;
+use super::super::limits::ClosedBy;
 use super::*;
+use crate::event::LogId;
 use crate::event::{Headers, RawRecord};
 use crate::schema::{Catalog, TopicRule};
 use crate::telemetry::Metrics;
