@@ -314,7 +314,13 @@ async fn with(
     match Config::load(path) {
         Ok(loaded) => {
             telemetry::log(&loaded.config.log);
-            let traces = telemetry::trace(&loaded.config.traces)?;
+            let traces = match telemetry::trace(&loaded.config.traces) {
+                Ok(traces) => traces,
+                Err(error) => {
+                    fail(&error.into());
+                    return Ok(ExitCode::from(MISCONFIGURED));
+                }
+            };
             let code = go_on(loaded).await;
             traces.end().await;
             code

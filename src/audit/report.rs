@@ -106,6 +106,9 @@ pub struct Findings {
     pub unaccounted: Found,
     /// Batches whose rows have other bytes than were stored; looked for with `--digests` alone.
     pub altered: Found,
+    /// Batches whose digest says nothing any more, for rows that a rule had left out have come since:
+    /// no fault.
+    pub uncompared_batches: u64,
 }
 
 /// One kind of fault.
@@ -276,7 +279,17 @@ impl fmt::Display for PartitionReport {
         self.findings.lost.write(f, "lost")?;
         self.findings.duplicated.write(f, "duplicated")?;
         self.findings.unaccounted.write(f, "unaccounted")?;
-        self.findings.altered.write(f, "altered")
+        self.findings.altered.write(f, "altered")?;
+        match self.findings.uncompared_batches {
+            0 => Ok(()),
+            batches => {
+                let batches = counted(batches, "batch digest");
+                writeln!(
+                    f,
+                    "  not compared {batches}: rows that a rule had left out have come since"
+                )
+            }
+        }
     }
 }
 

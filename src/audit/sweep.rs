@@ -227,6 +227,7 @@ impl Sweep {
         if beyond > 0 && !open.overlapped {
             self.findings.unaccounted.add(Finding { first, last, records: 0, rows: beyond });
         }
+        self.findings.uncompared_batches += u64::from(open.taken_back > 0);
         (open.events, open.quarantined, open.repeats) == (event_rows, quarantined_rows, 0)
     }
 }

@@ -156,6 +156,7 @@ fn what_a_rule_had_left_out_and_is_stored_is_no_row_too_many() {
     for chunk in CHUNKS {
         let found = |back| sweep(99, chunk, &[&[before, back], &rest[..]].concat(), &batches);
         assert!(found(back).findings.is_empty(), "{chunk}: {:?}", found(back).findings);
+        assert_eq!(found(back).findings.uncompared_batches, 1, "{chunk}");
         let forged = found(event(8, 9)).findings;
         assert_eq!(forged.unaccounted.ranges, [finding(0, 39, 0, 2)], "{chunk}");
     }

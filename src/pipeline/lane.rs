@@ -57,8 +57,11 @@ pub struct Lane {
     last_taken: i64,
     /// When it last took a record, or got its turn.
     took: Instant,
-    /// Since when a batch that is made again waits for its turn; later, after it was passed over.
+    /// Since when a batch that is made again waits for its turn; later, where it was passed over,
+    /// and then of any batch.
     waits_since: Instant,
+    /// First offset of the batch that had a turn to grow.
+    grew: Option<i64>,
     /// Stored up to here and not yet committed, since when.
     uncommitted: Option<(i64, Instant)>,
     lag: Lag,
@@ -89,6 +92,7 @@ impl Lane {
             last_taken: -1,
             took: now,
             waits_since: now,
+            grew: None,
             uncommitted: None,
             // Resolved once: looking a label up costs as much as copying the record.
             metrics: metrics.lane(topic, *partition, Reason::ALL.map(Reason::code)),
@@ -235,11 +239,22 @@ impl Lane {
         self.uncommitted = None;
         match std::mem::replace(&mut self.phase, Phase::Idle) {
             Phase::Announcing { batch, range, closed_by, .. } => {
-                self.phase = Phase::Storing { held: batch.held(), oldest: batch.oldest() };
+                let failing = Arc::default();
+                let (held, oldest) = (batch.held(), batch.oldest());
+                self.phase = Phase::Storing { held, oldest, failing: Arc::clone(&failing) };
                 let made_again = self.start.made_again_to.is_some_and(|to| range.first <= to);
                 let (log, normaliser) = (self.assignment.log(), Arc::clone(&self.normaliser));
                 let generation = self.generation;
-                Some(Job { log, generation, normaliser, batch, range, closed_by, made_again })
+                Some(Job {
+                    log,
+                    generation,
+                    normaliser,
+                    batch,
+                    range,
+                    closed_by,
+                    made_again,
+                    failing,
+                })
             }
             _ => None,
         }

@@ -66,6 +66,7 @@ impl Settler {
             .notify(|trouble, delay| {
                 let NotCopied::Post(why) = trouble else { return };
                 part.fails(why);
+                job.fails();
                 self.metrics.dead_letter_retries.inc();
                 if let Some(kept_back) = seldom.happened(Instant::now()) {
                     tracing::warn!(%token, delay_ms = delay.as_millis() as u64, why, kept_back,

@@ -7,6 +7,8 @@
 //!
 //! Deliberately unknown here: what the commit announces.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff};
@@ -40,6 +42,8 @@ pub enum Phase {
         held: usize,
         /// When its first record came to Kafka.
         oldest: Option<Micros>,
+        /// Whether a try has failed.
+        failing: Arc<AtomicBool>,
     },
     /// The completion of all that is stored is asked for.
     Completing {
@@ -57,6 +61,16 @@ impl Phase {
             Phase::Announcing { batch, .. } => Some(batch.held()),
             Phase::Storing { held, .. } => Some(*held),
             _ => None,
+        }
+    }
+
+    /// Whether a batch is on its way, and will soon have come: one that cannot be stored may wait for
+    /// hours, as of a shard that is away.
+    pub fn is_sending(&self) -> bool {
+        match self {
+            Phase::Announcing { .. } => true,
+            Phase::Storing { failing, .. } => !failing.load(Ordering::Relaxed),
+            _ => false,
         }
     }
 

@@ -131,6 +131,7 @@ impl Settler {
             self.metrics.insert_retries.inc();
             self.metrics.inserts.with_label_values(&["failed"]).inc();
             part.fails(error.to_string());
+            job.fails();
             if let InsertError::Poison(why) = &error
                 && self.find_refused(&job, why, &mut course).await?
             {

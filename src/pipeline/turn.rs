@@ -15,6 +15,10 @@
 //!   again has the size it had: where it alone is larger than that, and nothing on its way will make
 //!   room, it is read nevertheless, for else its partition would stand still.
 //! - Turns go by age, the oldest batch first: no lane waits for another twice.
+//! - Partitions whose batches cannot be stored, or that deliver nothing, hold up no others: a batch
+//!   whose try has failed is not counted among those on their way, and a lane that takes nothing
+//!   passes its turn on. What such partitions hold is held all the same: it is a share each, and the
+//!   batch that fails; when these fill the memory, the others wait.
 //! - A lane that holds its share takes nothing while another grows; what it does not take stays
 //!   with the source.
 //!
@@ -74,12 +78,14 @@ impl Room {
 
 /// Give every lane its turn; what all of them may take.
 pub fn give<'l>(lanes: impl Iterator<Item = &'l mut Lane>, limits: Limits, now: Instant) -> Room {
-    let (mut sending, mut held, mut filled, mut asking) = (0, 0, 0, Vec::new());
+    let (mut sending, mut sent, mut held, mut shared) = (0, 0, 0, 0);
+    let mut asking = Vec::new();
     for lane in lanes {
         let grew = lane.end_turn(now);
         sending += usize::from(lane.is_sending());
+        sent += usize::from(lane.has_sent());
         held += lane.held();
-        filled += lane.filled();
+        shared += lane.shared(limits);
         if lane.asks(limits, now) {
             asking.push((lane.place(), grew, lane));
         }
@@ -87,23 +93,23 @@ pub fn give<'l>(lanes: impl Iterator<Item = &'l mut Lane>, limits: Limits, now: 
     asking.sort_by_key(|(place, ..)| *place);
     let (mut slots, mut grows) = (limits.sending.saturating_sub(sending), true);
     let bytes = limits.held.saturating_sub(held);
-    let mut is_stuck = bytes == 0 && sending == 0;
+    let mut is_stuck = bytes == 0 && sent == 0;
     for (_, grew, lane) in asking {
         if slots > 0 && lane.is_ready(limits, now) && lane.may_send() {
             slots -= 1;
             is_stuck = false;
             lane.turn = Turn::Closes;
-            filled -= lane.filled();
-        } else if grows {
+            shared -= lane.shared(limits);
+        } else if grows && lane.can_grow(limits) {
             grows = false;
             lane.grows(grew, now);
-            filled -= lane.filled();
+            shared -= lane.shared(limits);
         }
     }
     Room {
         sends: slots > 0,
         bytes,
-        shares: limits.bytes.saturating_sub(filled),
+        shares: limits.bytes.saturating_sub(shared),
         is_forced: is_stuck,
     }
 }

@@ -105,7 +105,8 @@ impl Worker {
 
     /// Until the source ends, or a stop is asked for.
     pub fn drive(mut self, source: &mut dyn Source, stop: &Stop) -> Result<Done, SourceError> {
-        let limit = self.pipeline.config.memory_bytes;
+        let config = &self.pipeline.config;
+        let limit = self.limits.held + slices_bytes(config, config.inserts_in_flight);
         self.pipeline.metrics.pipeline.memory_limit.set(i64::try_from(limit).unwrap_or(i64::MAX));
         let ended = self.go_on(source, stop);
         for task in self.tasks.values() {

@@ -163,7 +163,7 @@ impl Warehouse {
             for hold in shard.holds_here().await? {
                 let stands = hold.released_by.is_empty();
                 let known = holds.entry(hold.id).or_insert(hold);
-                known.shards += 1;
+                known.shards += usize::from(stands);
                 if stands {
                     known.released_by.clear();
                 }

@@ -262,6 +262,8 @@ requests_per_second = 0
     def unsettle(self):
         """A member of the workers' group that comes and goes, and reads nothing."""
         self.unsettled = True
+        assigned = lambda: re.search(rb"^trailhouse_partitions_assigned (\d+)", self.ask("/metrics", None), re.M)[1]
+        everything = assigned()
 
         def come_and_go():
             while self.unsettled:
@@ -284,8 +286,8 @@ requests_per_second = 0
                 while not assigned and time.monotonic() < until:
                     member.poll(0.1)
                 member.close()
-                # The worker takes them again, to have something to give up.
-                time.sleep(0.7)
+                # What it had comes back to the worker, to be given up again.
+                wait_until(lambda: assigned() == everything, 30, "the worker's partitions")
 
         self.in_background(come_and_go)
 

@@ -38,8 +38,13 @@ impl Lane {
         self.filling.as_ref().filter(|batch| batch.must_end().is_none())
     }
 
-    /// Whether a batch is on its way.
+    /// Whether a batch is on its way, and will soon have come.
     pub fn is_sending(&self) -> bool {
+        self.phase.is_sending()
+    }
+
+    /// Whether a batch is on its way, or waits to be tried again.
+    pub fn has_sent(&self) -> bool {
         self.phase.held().is_some()
     }
 
@@ -64,6 +69,13 @@ impl Lane {
             || self.filling.as_ref().is_some_and(has_share)
     }
 
+    /// Whether its batch can be larger than it is. Behind one that cannot be stored it grows not.
+    pub fn can_grow(&self, limits: Limits) -> bool {
+        let is_open = |batch: &Batch| batch.must_end().is_some() || limits.closes(batch).is_none();
+        let fails = self.has_sent() && !self.is_sending();
+        !fails && self.closed.is_none() && self.filling.as_ref().is_some_and(is_open)
+    }
+
     /// Whether its batch ends where it ended before.
     fn is_made_again(&self) -> bool {
         self.closed.is_some() || (self.filling.is_some() && self.cut_by_limits().is_none())
@@ -72,7 +84,7 @@ impl Lane {
     /// Its place among those that ask.
     pub fn place(&self) -> (Instant, u64) {
         let since = match self.cut_by_limits() {
-            Some(batch) if self.closed.is_none() => batch.opened,
+            Some(batch) if self.closed.is_none() => batch.opened.max(self.waits_since),
             _ => self.waits_since,
         };
         (since, self.generation)
@@ -81,7 +93,7 @@ impl Lane {
     /// Its turn is over; whether it was to grow. Where nothing has come meanwhile, others go first.
     pub fn end_turn(&mut self, now: Instant) -> bool {
         let grew = std::mem::replace(&mut self.turn, Turn::Waits) == Turn::Grows;
-        if grew && self.is_made_again() && now.duration_since(self.took) >= NOTHING_COMES {
+        if grew && now.duration_since(self.took) >= NOTHING_COMES {
             self.waits_since = now + LATER;
         }
         grew
@@ -89,7 +101,7 @@ impl Lane {
 
     /// It is its turn to grow.
     pub fn grows(&mut self, grew: bool, now: Instant) {
-        self.turn = Turn::Grows;
+        (self.turn, self.grew) = (Turn::Grows, Some(self.next_first));
         if !grew {
             self.took = now;
         }
@@ -98,6 +110,13 @@ impl Lane {
     /// Bytes of memory that its batches take, without one that is on its way.
     pub fn filled(&self) -> usize {
         [&self.filling, &self.closed].into_iter().flatten().map(Batch::held).sum()
+    }
+
+    /// Of these, such as count among the shares of all: of a batch that grew, and goes on with its next
+    /// turn, no more than its share. Else one that nothing comes for would hold up the others.
+    pub fn shared(&self, limits: Limits) -> usize {
+        let goes_on = self.grew == Some(self.next_first) && self.can_grow(limits);
+        if goes_on { self.filled().min(limits.share) } else { self.filled() }
     }
 
     /// Bytes of memory that its batches take.
@@ -129,6 +148,8 @@ mod tests {
         next: Vec<i64>,
         /// These do not deliver.
         silent: Vec<usize>,
+        /// These cannot be stored.
+        stuck: Vec<usize>,
         payload: Vec<u8>,
         room: Room,
         jobs: VecDeque<(usize, Job)>,
@@ -145,8 +166,8 @@ mod tests {
             }
             let next = vec![10; lanes.len()];
             let (payload, room) = (vec![b'x'; record_bytes], Room::of(limits));
-            let (silent, jobs) = (Vec::new(), VecDeque::new());
-            Run { limits, lanes, next, silent, payload, room, jobs, now, most: 0 }
+            let (silent, stuck, jobs) = (Vec::new(), Vec::new(), VecDeque::new());
+            Run { limits, lanes, next, silent, stuck, payload, room, jobs, now, most: 0 }
         }
 
         fn held(&self) -> usize {
@@ -173,7 +194,10 @@ mod tests {
             for (at, lane) in self.lanes.iter_mut().enumerate() {
                 let commit = lane.commit_due(self.limits, false, self.now);
                 if let Some(job) = commit.and_then(|commit| lane.remembered(&commit)) {
-                    self.jobs.push_back((at, job));
+                    match self.stuck.contains(&at) {
+                        true => job.fails(),
+                        false => self.jobs.push_back((at, job)),
+                    }
                 }
             }
             if let Some((at, job)) = self.jobs.pop_front() {
@@ -187,9 +211,10 @@ mod tests {
             (1..20_000)
                 .find(|_| {
                     self.round(end);
-                    let is_done =
-                        |(at, next): (usize, &i64)| *next == end || self.silent.contains(&at);
-                    self.next.iter().enumerate().all(is_done) && self.held() == 0
+                    let is_left_out =
+                        |at: &usize| self.silent.contains(at) || self.stuck.contains(at);
+                    let is_done = |at: usize| self.next[at] == end && self.lanes[at].held() == 0;
+                    (0..self.lanes.len()).all(|at| is_left_out(&at) || is_done(at))
                 })
                 .expect("it stands still")
         }
@@ -258,5 +283,35 @@ mod tests {
         assert!(seconds < 10 * NOTHING_COMES, "{seconds:?}");
         run.silent.clear();
         run.rounds(10 + 200);
+    }
+
+    #[test]
+    fn partitions_that_fall_silent_while_they_grow_hold_up_no_other_one() {
+        let (limits, now) = (small(8), Instant::now());
+        let last = 10 + (limits.bytes / (64 << 10)) as i64;
+        let mut lanes = again(3, last, now);
+        lanes.extend((0..5).map(|_| lane(now)));
+        let mut run = Run::new(limits, lanes, 64 << 10, now);
+        while !run.lanes[..3].iter().any(|lane| lane.filled() > 2 * limits.share) {
+            run.round(10 + 200);
+        }
+        run.silent = vec![0, 1, 2];
+        let seconds = run.rounds(10 + 200) as u32 * STEP;
+        assert!(seconds < 10 * NOTHING_COMES, "{seconds:?}");
+        run.silent.clear();
+        run.rounds(10 + 200);
+    }
+
+    #[test]
+    fn partitions_that_cannot_be_stored_hold_up_no_other_one() {
+        let limits = Limits::share(&PipelineConfig::default(), 6);
+        let (now, last) = (Instant::now(), 10 + (limits.bytes / (64 << 10)) as i64);
+        let mut lanes: Vec<Lane> = (0..limits.sending).map(|_| lane(now)).collect();
+        lanes.extend(again(2, last, now));
+        lanes.push(lane(now));
+        let mut run = Run::new(limits, lanes, 64 << 10, now);
+        run.stuck = (0..limits.sending).collect();
+        let seconds = run.rounds(10 + 600) as u32 * STEP;
+        assert!(seconds < 10 * NOTHING_COMES, "{seconds:?}");
     }
 }

@@ -8,6 +8,7 @@
 //! Deliberately unknown here: tries, outcomes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::batch::Batch;
 use super::super::columns::{Known, Made, Rows, Source, Unmade, events, quarantine};
@@ -34,6 +35,8 @@ pub struct Job {
     pub closed_by: ClosedBy,
     /// Whether some of it may be stored already.
     pub made_again: bool,
+    /// Whether a try has failed: its lane knows, and does not count it among those on their way.
+    pub failing: Arc<AtomicBool>,
 }
 
 impl Job {
@@ -45,6 +48,11 @@ impl Job {
     /// Its partition.
     pub fn partition(&self) -> PartitionId {
         PartitionId { topic: Arc::clone(&self.log.topic), partition: self.log.partition }
+    }
+
+    /// A try has failed: who knows for how long it waits now.
+    pub fn fails(&self) {
+        self.failing.store(true, Ordering::Relaxed);
     }
 
     /// What its rows are made of, in slices of so many bytes.

@@ -35,6 +35,7 @@ fn job() -> Job {
         range: OffsetRange { first: 10, last: 10 },
         closed_by: ClosedBy::Age,
         made_again: false,
+        failing: Arc::default(),
     }
 }
 

@@ -213,7 +213,7 @@ impl PipelineMetrics {
             lane_bytes: register.gauge("trailhouse_lane_bytes", "Bytes of memory that records held in lanes take.")?,
             memory_limit: register.gauge(
                 "trailhouse_memory_limit_bytes",
-                "Bytes that records and columns may take (pipeline.memory_bytes).",
+                "Bytes that records and slices may take: pipeline.memory_bytes without the room for one long record more.",
             )?,
             memory_used: register.gauge(
                 "trailhouse_memory_used_bytes",

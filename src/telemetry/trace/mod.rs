@@ -111,13 +111,8 @@ impl TracesConfig {
 
 /// Spans cannot be sent.
 #[derive(Debug, thiserror::Error)]
-#[error("traces.endpoint {endpoint}: {cause}")]
-pub struct TraceError {
-    /// Where they were to go.
-    pub endpoint: String,
-    /// Why not.
-    pub cause: String,
-}
+#[error("traces.endpoint: {0}")]
+pub struct TraceError(pub String);
 
 /// A batch, as its span says it.
 pub struct BatchFacts<'b> {

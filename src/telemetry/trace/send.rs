@@ -35,16 +35,15 @@ pub fn trace(config: &TracesConfig) -> Result<Traces, TraceError> {
     if config.endpoint.is_empty() {
         return Ok(Traces { provider: None, within });
     }
-    let fails = |cause: String| TraceError { endpoint: config.endpoint.clone(), cause };
     let patience = Duration::from_millis(config.export_timeout_ms);
     let exporter = SpanExporter::builder()
         .with_http()
-        .with_http_client(Collector::of(&config.endpoint, patience).map_err(fails)?)
+        .with_http_client(Collector::of(&config.endpoint, patience).map_err(TraceError)?)
         .with_protocol(Protocol::HttpBinary)
         .with_endpoint(&config.endpoint)
         .with_timeout(patience)
         .build()
-        .map_err(|error| fails(error.to_string()))?;
+        .map_err(|error| TraceError(error.to_string()))?;
     let instance = match config.instance_id.as_str() {
         "" => RandomIdGenerator::default().new_trace_id().to_string(),
         id => id.to_owned(),

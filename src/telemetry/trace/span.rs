@@ -28,6 +28,9 @@ use super::{BatchFacts, Stored};
 /// What producers' spans a batch links to.
 const MOST_LINKS: usize = 32;
 
+/// Of a text that a caller chose, bytes that a span keeps.
+const MOST_CHOSEN_BYTES: usize = 512;
+
 /// What makes spans, once it is known where they go.
 pub(super) static TRACER: OnceLock<SdkTracer> = OnceLock::new();
 
@@ -146,7 +149,7 @@ impl RequestSpan {
             return RequestSpan(None, method);
         }
         span.set_attribute(KeyValue::new("http.request.method", method));
-        span.set_attribute(KeyValue::new("url.path", path.to_owned()));
+        span.set_attribute(KeyValue::new("url.path", cut(path)));
         RequestSpan(Some(span), method)
     }
 
@@ -159,7 +162,7 @@ impl RequestSpan {
         }
         span.set_attribute(KeyValue::new("http.response.status_code", i64::from(status)));
         if let Some(id) = request_id {
-            span.set_attribute(KeyValue::new("trailhouse.request_id", id.to_owned()));
+            span.set_attribute(KeyValue::new("trailhouse.request_id", cut(id)));
         }
         if status >= 500 {
             span.set_attribute(KeyValue::new("error.type", status.to_string()));
@@ -167,6 +170,11 @@ impl RequestSpan {
         }
         span.end();
     }
+}
+
+/// What a caller chose, in a span that waits in memory: anybody may ask.
+fn cut(text: &str) -> String {
+    text[..text.floor_char_boundary(MOST_CHOSEN_BYTES)].to_owned()
 }
 
 /// The one header of a record that says which span it was sent in.
