@@ -262,8 +262,8 @@ requests_per_second = 0
     def unsettle(self):
         """A member of the workers' group that comes and goes, and reads nothing."""
         self.unsettled = True
-        assigned = lambda: re.search(rb"^trailhouse_partitions_assigned (\d+)", self.ask("/metrics", None), re.M)[1]
-        everything = assigned()
+        taken = lambda: re.search(rb"^trailhouse_partitions_assigned (\d+)", self.ask("/metrics", None), re.M)[1]
+        everything = taken()
 
         def come_and_go():
             while self.unsettled:
@@ -287,7 +287,7 @@ requests_per_second = 0
                     member.poll(0.1)
                 member.close()
                 # What it had comes back to the worker, to be given up again.
-                wait_until(lambda: assigned() == everything, 30, "the worker's partitions")
+                wait_until(lambda: taken() == everything, 30, "the worker's partitions")
 
         self.in_background(come_and_go)
 
