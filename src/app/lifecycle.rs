@@ -147,7 +147,10 @@ async fn list(loaded: &Loaded, out: &mut impl Write) -> anyhow::Result<()> {
         };
         let standing = match released_by.as_str() {
             "" if hold.shards < shards => {
-                format!("stands on {} of {shards} shards: place it again", hold.shards)
+                format!(
+                    "stands on {} of {shards} shards: place it again, or release it",
+                    hold.shards
+                )
             }
             "" => "stands".to_owned(),
             who => format!("released by {who}"),

@@ -161,6 +161,8 @@ async fn a_hold_on_one_shard_alone_is_told_and_stands_until_it_is_released_on_al
     let [placed] = &warehouse.holds().await.unwrap()[..] else { panic!("one hold") };
     first.release_hold(placed, "closed", "ann").await.unwrap();
     assert_eq!(warehouse.holds().await.unwrap()[0].released_by, "");
+    let (_, out) = told(&loaded, Task::Holds).await;
+    assert!(out.contains("stands on 1 of 2 shards"), "{out}");
     told(&loaded, Task::Release { id: placed.id.to_string(), asked: asked() }).await;
     assert_ne!(warehouse.holds().await.unwrap()[0].released_by, "");
 }
